@@ -1,0 +1,1 @@
+"""Evidence: statements, envelopes, bundles, stores, the verifier. Imports nothing else of Muster."""

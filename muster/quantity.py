@@ -1,0 +1,47 @@
+"""Durations as people write them in plans: `90s`, `15m`, `24h`, `7d`."""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_FORM = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
+
+
+def parse_duration(value: Any) -> Any:
+    """A `timedelta` from `90s`, `15m`, `24h` or `7d`; other types pass through for pydantic to judge."""
+    if not isinstance(value, str):
+        return value
+    match = _FORM.fullmatch(value.strip())
+    if not match:
+        raise ValueError(f"{value!r} is no duration: write a number and one of s, m, h, d, such as 90s or 7d")
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+
+
+def format_seconds(seconds: float) -> str:
+    """Seconds as a person reads them: `0.42 s`, `7.3 s`, `12 m 05 s`, `3 h 10 m`."""
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 120:
+        return f"{minutes} m {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} m" if hours < 72 else f"{hours // 24} d {hours % 24:02d} h"
+
+
+def format_bytes(count: float) -> str:
+    """Bytes in binary units: `512 B`, `1.5 GiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+Duration = Annotated[
+    timedelta, BeforeValidator(parse_duration), PlainSerializer(lambda d: f"{d.total_seconds():g}s", return_type=str)
+]

@@ -1,0 +1,1 @@
+"""The restore drill's domain: its plan section, its observations, its checks."""

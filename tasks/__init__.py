@@ -1,0 +1,1 @@
+"""What drills do to real systems: verbs on PostgreSQL, object stores, processes."""
