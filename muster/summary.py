@@ -1,0 +1,63 @@
+"""The summary: everything a person is told about one run, as data. Reports and the terminal only render it."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from muster.finding import Finding
+from muster.verdict import Outcome, Verdict
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Phase(_Frozen):
+    """A span of the drill. `start` and `seconds` are monotonic, counted from the drill's first step."""
+
+    name: str
+    start: float
+    seconds: float
+    state: str
+    """`succeeded`, `failed`, `undone` (an undo's own span) or `cut short` (the process died in it)."""
+    lane: str = "recovery"
+    """`recovery` counts towards RTO; `verification` and `undo` are drawn apart."""
+
+
+class Measure(_Frozen):
+    """A measured quantity beside its objective, both in seconds."""
+
+    name: str
+    measured: float | None
+    objective: float | None
+    verdict: Verdict | None
+    note: str = ""
+
+
+class Summary(_Frozen):
+    """One run as told to people."""
+
+    run: str
+    plan: str
+    plan_digest: str
+    kind: str
+    environment: str
+    owner: str
+    controls: tuple[str, ...]
+    target: str
+    """The target and the identity it proved, in words."""
+    reason: str
+    opened_at: datetime
+    ended_at: datetime
+    outcome: Outcome
+    verdict: Verdict
+    headline: str
+    """One sentence: what was shown, or what went wrong first."""
+    measures: tuple[Measure, ...]
+    phases: tuple[Phase, ...]
+    findings: tuple[Finding, ...]
+    facts: tuple[tuple[str, str], ...]
+    """Label and value: the backup chosen, its size and age, the seed, the server's version, ..."""
+    last_proven: str
+    """When the negative controls were last run and what they caught, or that they never were."""
+    muster_version: str
