@@ -1,6 +1,9 @@
 """What a drill is: steps with undos, checks over the journal, and the context a step acts in."""
 
+import hashlib
+import tempfile
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +32,11 @@ class Workspace:
         return self.root / "scratch"
 
     @property
+    def sockets(self) -> Path:
+        """Folder for unix sockets: short, since a socket's path may have 107 bytes at most, and the run's alone."""
+        return Path(tempfile.gettempdir()) / f"muster-{hashlib.sha256(str(self.root).encode()).hexdigest()[:16]}"
+
+    @property
     def logs(self) -> Path:
         """Raw output of the tools; goes into the bundle."""
         return self.root / "logs"
@@ -37,6 +45,27 @@ class Workspace:
     def records(self) -> Path:
         """Records of started processes (`tasks.process`), kept until the processes are gone."""
         return self.root / "processes"
+
+
+class Background:
+    """Work beside the steps: started in one step, gathered in a later one of the same process."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="beside")
+        self._work: dict[str, Future[None]] = {}
+
+    def start(self, name: str, act: Callable[[], None]) -> None:
+        """Begin; what it measures goes to the journal as it happens."""
+        self._work[name] = self._pool.submit(act)
+
+    def gather(self, name: str, seconds: float) -> None:
+        """Wait for the end of it and raise what it raised. Nothing was started: nothing to wait for."""
+        if name in self._work:
+            self._work.pop(name).result(timeout=seconds)
+
+    def abandon(self) -> None:
+        """Take no more work and wait for none: its processes are ended by the undo."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass(frozen=True)
@@ -48,7 +77,11 @@ class Context:
     journal: Journal
     workspace: Workspace
     clock: Clock
-    should_stop: Callable[[], bool] = field(default=lambda: False)
+    deadline_ns: int
+    """Monotonic time at which the plan's time limit is up."""
+    background: Background = field(default_factory=Background)
+    why_stop: Callable[[], str] = field(default=lambda: "")
+    """The kill switch: a reason to stop, or nothing."""
     earlier: Any = None
     """Facts of the last pass, for comparisons; `None` when there was none."""
 
@@ -63,6 +96,20 @@ class Context:
         if found is None:
             raise StepError(f"step {step!r} has no result to build on", "it did not succeed; see the journal")
         return found
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the plan's time limit; raises when it is up."""
+        left = (self.deadline_ns - self.clock.monotonic_ns()) / 1e9
+        if left <= 0:
+            raise StepError("the plan's time limit is up", "raise `time_limit`, or find what hangs in the logs")
+        return left
+
+    def check_may_go_on(self) -> None:
+        """Raise when the time is up or the kill switch is thrown."""
+        _ = self.seconds_left
+        if reason := self.why_stop():
+            raise StepError(f"stopped: {reason}", "resume when it is safe")
 
     def observe(self, observation: Observation) -> None:
         """Record a typed fact in the journal."""

@@ -38,6 +38,12 @@ class StepError(MusterError):
     exit_code = ExitCode.ABORTED
 
 
+class SystemFailure(StepError):
+    """The drilled system did not do what it must: the drill found a fault, it did not break."""
+
+    exit_code = ExitCode.FAIL
+
+
 class LeftBehind(MusterError):
     """An undo did not finish. `advice` names the command that finishes it."""
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -38,6 +38,8 @@ class Objectives(Strict):
     """What the plan promises: recovery time and recovery point. A missing one is not judged."""
 
     rto: Duration | None = None
+    rto_until: Literal["serving", "verified"] = "verified"
+    """Where the RTO clock stops: when the restored system answers, or when every inspection has ended."""
     rpo: Duration | None = None
 
 

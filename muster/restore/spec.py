@@ -99,8 +99,9 @@ class RestoreSpec(_Strict):
     max_backup_age: Duration | None = None
     time_limit: Duration = Field(default="1h", validate_default=True)
     bytes: bool = True
-    reference: Path | None = None
-    """A reference file taken in the source at a named restore point: rows, canary, sequences."""
+    wal: bool = True
+    rows: bool = True
+    """Compare every table with the reference that the target holds for a point after the backup."""
     catalog: Path | None = None
     """A committed catalog fingerprint, one line an object."""
     volume_drop: float | None = Field(default=0.05, ge=0, le=1)

@@ -1,0 +1,61 @@
+"""How long a restore took, from the journal: phases and the recovery time.
+
+Spans are differences of one machine's monotonic clock. `compare` looks at rows while recovery stands still: its span
+is verification, never recovery.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from muster.journal import EventKind, History
+from muster.summary import Phase
+
+RECOVERY = ("choose", "fetch", "restore", "replay", "promote")
+_ENDS = {EventKind.SUCCEEDED: "succeeded", EventKind.FAILED: "failed"}
+_UNDO_ENDS = {EventKind.UNDONE: "undone", EventKind.UNDO_FAILED: "failed"}
+
+
+@dataclass(frozen=True)
+class RecoveryTime:
+    """Seconds of recovery so far; `complete` when the phase that stops the clock has ended well."""
+
+    seconds: float
+    complete: bool
+
+
+def phases(history: History) -> tuple[Phase, ...]:
+    """Every step's span, and every undo's, in order of start."""
+    started = history.of(EventKind.STARTED)
+    if not started:
+        return ()
+    origin = started[0].mono_ns
+    forward = _spans(history, EventKind.STARTED, _ENDS, origin)
+    back = _spans(history, EventKind.UNDO_STARTED, _UNDO_ENDS, origin)
+    return (
+        *(p.model_copy(update={"lane": "recovery" if p.name in RECOVERY else "verification"}) for p in forward),
+        *(p.model_copy(update={"name": f"undo {p.name}", "lane": "undo"}) for p in back),
+    )
+
+
+def _spans(history: History, begins: EventKind, ends: dict[EventKind, str], origin: int) -> list[Phase]:
+    spans = []
+    for event in history.of(begins):
+        end = next((e for e in history if e.step == event.step and e.kind in ends and e.seq > event.seq), None)
+        last = end or history[-1]
+        spans.append(
+            Phase(
+                name=event.step,
+                start=(event.mono_ns - origin) / 1e9,
+                seconds=max(0.0, (last.mono_ns - event.mono_ns) / 1e9),
+                state=ends[end.kind] if end else "cut short",
+            )
+        )
+    return spans
+
+
+def recovery_seconds(history: History, until: Literal["serving", "verified"]) -> RecoveryTime:
+    """The RTO: recovery phases alone until the server serves, or all phases until it is verified."""
+    counted = [p for p in phases(history) if p.lane == "recovery" or (p.lane == "verification" and until == "verified")]
+    last = "inspect" if until == "verified" else "promote"
+    complete = any(p.name == last and p.state == "succeeded" for p in counted)
+    return RecoveryTime(sum(p.seconds for p in counted), complete)

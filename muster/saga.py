@@ -1,0 +1,92 @@
+"""The saga: run steps in order, and undo every step that started, in reverse, always.
+
+Promises: `started` is durable before a step acts; an undo runs on success, failure, abort and time-out; an undo
+that fails does not stop the others, and is named as left behind. Ideas: Steno (oxidecomputer/steno).
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel
+
+from muster.drill import Context, Drill, Step
+from muster.errors import MusterError, StepError, SystemFailure
+from muster.journal import EventKind
+
+Execute = Callable[[str, Callable[[], BaseModel]], BaseModel]
+"""Runs one step's action under its name. Prefect wraps it as a task; the default just calls."""
+
+
+@dataclass(frozen=True)
+class Injection:
+    """A fault in Muster itself, planted after a step has acted and before that is recorded."""
+
+    step: str
+    how: Literal["error", "kill"] = "error"
+
+    def strike(self, step: str) -> None:
+        """Fail, or die without a word, if this is the step."""
+        if step != self.step:
+            return
+        if self.how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise StepError(f"an error was injected into step {step!r}", "it was asked for by --inject-error")
+
+
+def call(_name: str, act: Callable[[], BaseModel]) -> BaseModel:
+    """Run an action as it is."""
+    return act()
+
+
+def run_steps(drill: Drill, context: Context, execute: Execute = call, injection: Injection | None = None) -> None:
+    """Run every step in order. The first that fails ends it: its event is recorded and the error raised."""
+    for step in drill.steps:
+        _run_step(step, context, execute, injection)
+
+
+def _run_step(step: Step, context: Context, execute: Execute, injection: Injection | None) -> None:
+    context.check_may_go_on()
+    context.journal.append(EventKind.STARTED, step.name)
+
+    def act() -> BaseModel:
+        result = step.do(context)
+        if injection:
+            injection.strike(step.name)
+        return result
+
+    try:
+        result = execute(step.name, act)
+    except BaseException as error:
+        context.journal.append(EventKind.FAILED, step.name, **describe(error))
+        raise
+    context.journal.append(EventKind.SUCCEEDED, step.name, result=result.model_dump(mode="json"))
+
+
+def describe(error: BaseException) -> dict[str, str]:
+    """An exception as the journal keeps it. `cause` says whether the drilled system failed, or the drill."""
+    return {
+        "cause": "system" if isinstance(error, SystemFailure) else "drill",
+        "error": type(error).__name__,
+        "message": error.message if isinstance(error, MusterError) else (str(error) or "interrupted"),
+        "advice": error.advice if isinstance(error, MusterError) else "",
+    }
+
+
+def undo_steps(drill: Drill, context: Context) -> tuple[str, ...]:
+    """Undo every step that started and is not undone, the last first. Returns the steps left behind."""
+    left_behind = []
+    for name in context.history.needs_undo():
+        undo = drill.step(name).undo
+        context.journal.append(EventKind.UNDO_STARTED, name)
+        try:
+            if undo:
+                undo(context)
+        except Exception as error:  # the other undos must still run
+            context.journal.append(EventKind.UNDO_FAILED, name, **describe(error))
+            left_behind.append(name)
+        else:
+            context.journal.append(EventKind.UNDONE, name)
+    return tuple(left_behind)
