@@ -1,0 +1,26 @@
+"""What can go wrong with the ledger itself, told with the next move."""
+
+from muster.errors import MusterError
+
+
+class LedgerError(MusterError):
+    """The ledger could not do as asked: locked, full, gone. What was being written may not be there."""
+
+
+def explain(address: str, cause: BaseException | None) -> LedgerError:
+    """The error a person sees when the database behind `address` fails in the middle of work."""
+    reason = first_line(cause)
+    if "locked" in reason or "lock timeout" in reason:
+        return LedgerError(
+            f"the ledger {address} stayed locked by another process: {reason}",
+            "find the process that holds it (`fuser` on the file, or `pg_stat_activity`), end it, and try again",
+        )
+    return LedgerError(
+        f"the ledger {address} failed: {reason}",
+        "check that the database is up, writable and has space; nothing is lost that was reported as written",
+    )
+
+
+def first_line(cause: BaseException | None) -> str:
+    """A driver's message without its statement and position."""
+    return (str(cause).strip().splitlines() or ["no reason given"])[0]

@@ -1,0 +1,1 @@
+"""One file a revision, named after it; a released revision never changes."""

@@ -1,0 +1,174 @@
+"""The ledger's rows as frozen models: what goes in and what comes out, never a dict and never a cursor's row."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from muster.verdict import Outcome, Verdict
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _from_text(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def _in_utc(value: Any) -> Any:
+    """PostgreSQL answers in the session's zone, SQLite in text; both end as aware UTC."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    return value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo else value
+
+
+Moment = Annotated[datetime, BeforeValidator(_in_utc)]
+
+
+class Trigger(StrEnum):
+    """What made a run start."""
+
+    SCHEDULE = "schedule"
+    RUN_BUTTON = "run button"
+    COMMAND_LINE = "command line"
+
+
+class Owner(_Row):
+    """The process that drives a run, named so that a reused pid or a reboot is another owner.
+
+    `started` is the kernel's start time in clock ticks since boot (field 22 of `/proc/PID/stat`, proc(5)).
+    """
+
+    host: str
+    boot_id: str
+    pid: int
+    started: int
+
+
+class Measures(_Row):
+    """What the run measured, in seconds; `None` where it did not come so far."""
+
+    rto_seconds: float | None = None
+    rpo_seconds: float | None = None
+
+
+class NewRun(_Row):
+    """A run about to open. `scheduled_at` is the due time of its slot; a run by hand has none."""
+
+    run: str
+    plan: str
+    plan_digest: str
+    kind: str
+    target_type: str
+    scheduled_at: Moment | None = None
+    trigger: Trigger
+    reason: str = ""
+    owner: Owner
+    lease_seconds: float
+
+
+class Run(_Row):
+    """One execution of a plan. `outcome` is `None` while it is open."""
+
+    run: str
+    plan: str
+    plan_digest: str
+    kind: str
+    target_type: str
+    slot: str | None
+    scheduled_at: Moment | None
+    opened_at: Moment
+    trigger: Trigger
+    reason: str
+    owner: Owner
+    lease_until: Moment
+    needs_undo: bool
+    """A step that started is not undone yet."""
+    outcome: Outcome | None
+    verdict: Verdict | None
+    rto_seconds: float | None
+    rpo_seconds: float | None
+    ended_at: Moment | None
+    bundle_sha256: str | None
+    bundle_key: str | None
+    facts: Annotated[dict[str, Any], BeforeValidator(_from_text)]
+    """Small facts that later runs compare with, such as rows per table."""
+
+
+class ProofRow(_Row):
+    """One line of the detection matrix: a planted fault, or a healthy form that must stay quiet."""
+
+    form: str
+    planted: bool
+    must_catch: tuple[str, ...] = ()
+    """The checks that may catch it; any of them is enough."""
+    caught_by: tuple[str, ...] = ()
+    """The checks that did not pass."""
+    is_right: bool
+    note: str = ""
+
+
+class Proof(_Row):
+    """A run of the negative controls: `caught` of `planted` faults, `quiet` of `healthy` forms."""
+
+    kind: str
+    at: Moment
+    planted: int
+    caught: int
+    healthy: int
+    quiet: int
+    matrix: Annotated[tuple[ProofRow, ...], BeforeValidator(_from_text)]
+    muster_version: str
+
+
+OWNER_COLUMNS = {name: f"owner_{name}" for name in Owner.model_fields}
+RUN_COLUMNS = (*(name for name in Run.model_fields if name != "owner"), *OWNER_COLUMNS.values())
+
+
+def run_of(row: Mapping[str, Any], prefix: str = "") -> Run:
+    """The run in a database row whose columns are named `prefix` + column."""
+    values = {name: row[prefix + name] for name in Run.model_fields if name != "owner"}
+    owner = Owner.model_validate({name: row[prefix + column] for name, column in OWNER_COLUMNS.items()})
+    return Run.model_validate({**values, "owner": owner})
+
+
+def slot_key(plan: str, scheduled_at: datetime) -> str:
+    """The key of one due time of a plan: SHA-256 of its name and its UTC time, never a scheduler's own id."""
+    if scheduled_at.tzinfo is None:
+        raise ValueError("a slot's time needs its offset from UTC")
+    return hashlib.sha256(f"{plan}\n{stamp(scheduled_at)}".encode()).hexdigest()
+
+
+def stamp(moment: datetime) -> str:
+    """UTC with microseconds at a fixed width, so that text sorts as time does."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def canonical(value: Any) -> str:
+    """JSON text that reads back as it was: sorted keys, no spaces, ASCII; `ValueError` for what JSON cannot hold.
+
+    The trap: `json` writes a tuple as a list and the key 1 as "1". What would come back changed is refused.
+    """
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    if not _same(json.loads(text), value):
+        raise ValueError("tuples, enums and keys that are no text do not survive JSON")
+    return text
+
+
+def _same(read: Any, written: Any) -> bool:
+    """Equal in value and in kind: `1`, `1.0` and `True` are three things here."""
+    if type(read) is not type(written):
+        return False
+    if isinstance(read, dict):
+        return read.keys() == written.keys() and all(_same(read[k], written[k]) for k in read)
+    if isinstance(read, list):
+        return len(read) == len(written) and all(map(_same, read, written))
+    return bool(read == written)
