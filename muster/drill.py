@@ -15,6 +15,7 @@ from muster.errors import StepError
 from muster.finding import Finding
 from muster.journal import History, Journal, Observation
 from muster.plan import Plan
+from muster.summary import Measure, Phase
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -82,8 +83,6 @@ class Context:
     background: Background = field(default_factory=Background)
     why_stop: Callable[[], str] = field(default=lambda: "")
     """The kill switch: a reason to stop, or nothing."""
-    earlier: Any = None
-    """Facts of the last pass, for comparisons; `None` when there was none."""
 
     @property
     def history(self) -> History:
@@ -130,6 +129,19 @@ Check = Callable[[History, Plan], Finding | tuple[Finding, ...]]
 
 
 @dataclass(frozen=True)
+class Told:
+    """The part of a summary that only the kind of drill knows how to tell."""
+
+    measures: tuple[Measure, ...]
+    phases: tuple[Phase, ...]
+    facts: tuple[tuple[str, str], ...]
+
+
+def _nothing(_: Any) -> dict[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True)
 class Drill:
     """A kind of exercise: the capability it needs of its target, its steps, its checks."""
 
@@ -137,6 +149,11 @@ class Drill:
     needs: type
     steps: tuple[Step, ...]
     checks: tuple[Check, ...]
+    tell: Callable[[History, Plan], Told]
+    brief: Callable[[Plan], dict[str, Any]] = _nothing
+    """What the checks need from outside the run, read when it opens and kept in the journal (plain JSON)."""
+    remember: Callable[[History], dict[str, Any]] = _nothing
+    """Small facts that the next run of the plan compares with (plain JSON)."""
 
     def step(self, name: str) -> Step:
         """The step of this name."""

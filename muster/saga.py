@@ -8,12 +8,13 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel
 
 from muster.drill import Context, Drill, Step
-from muster.errors import MusterError, StepError, SystemFailure
+from muster.errors import MusterError, Refusal, StepError, SystemFailure
 from muster.journal import EventKind
 
 Execute = Callable[[str, Callable[[], BaseModel]], BaseModel]
@@ -65,10 +66,24 @@ def _run_step(step: Step, context: Context, execute: Execute, injection: Injecti
     context.journal.append(EventKind.SUCCEEDED, step.name, result=result.model_dump(mode="json"))
 
 
+class Cause(StrEnum):
+    """Why a step failed: the drilled system failed, the drill was refused, or the drill itself broke."""
+
+    SYSTEM = "system"
+    REFUSED = "refused"
+    DRILL = "drill"
+
+
+def _cause(error: BaseException) -> Cause:
+    if isinstance(error, SystemFailure):
+        return Cause.SYSTEM
+    return Cause.REFUSED if isinstance(error, Refusal) else Cause.DRILL
+
+
 def describe(error: BaseException) -> dict[str, str]:
-    """An exception as the journal keeps it. `cause` says whether the drilled system failed, or the drill."""
+    """An exception as the journal keeps it."""
     return {
-        "cause": "system" if isinstance(error, SystemFailure) else "drill",
+        "cause": _cause(error).value,
         "error": type(error).__name__,
         "message": error.message if isinstance(error, MusterError) else (str(error) or "interrupted"),
         "advice": error.advice if isinstance(error, MusterError) else "",

@@ -23,7 +23,6 @@ ISOLATED = {
     "archive_library": "",
     "archive_cleanup_command": "",
     "recovery_end_command": "",
-    "listen_addresses": "",
     "primary_conninfo": "",
     "primary_slot_name": "",
     "synchronous_standby_names": "",
@@ -32,9 +31,6 @@ ISOLATED = {
     "local_preload_libraries": "",
     "session_preload_libraries": "",
     "ssl": "off",
-    "logging_collector": "off",
-    "log_destination": "stderr",
-    "external_pid_file": "",
     "autovacuum": "off",  # nothing is to move while it is inspected
     "hot_standby": "on",
     "jit": "off",
@@ -80,8 +76,7 @@ class Stop:
 def replay(server: Server, restored: Restored, stop: Stop | None, seconds: float) -> str:
     """Start the server in recovery and wait until it stands at `stop`, or is out of recovery. Returns the LSN."""
     (server.data / "recovery.signal").touch()
-    for stale in ("postmaster.pid", "standby.signal"):
-        (server.data / stale).unlink(missing_ok=True)
+    (server.data / "standby.signal").unlink(missing_ok=True)
     settings = ISOLATED | inherited_settings(server) | {"restore_command": restored.restore_command or ""}
     if stop:
         settings |= {stop.setting: stop.value, "recovery_target_action": "pause"}
@@ -106,7 +101,7 @@ def wait_until(server: Server, question: str, seconds: float, words: str) -> Non
     """Poll a yes-or-no question until it is yes; `SystemFailure` when the server gives up first."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if not server.is_running():
+        if server.poll() is not None:
             raise SystemFailure(
                 f"recovery ended before {words} was reached: {server.last_complaint()}",
                 "a segment of the log is missing or damaged, or the point was never archived",

@@ -1,0 +1,1 @@
+"""PostgreSQL: its programs, servers of ours, and what drills ask of them."""
