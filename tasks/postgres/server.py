@@ -173,7 +173,8 @@ class Server:
     def _refused(self, how: str) -> StepError:
         return StepError(f"{self.name} {how}: {self.last_complaint()}", f"see {self.log}")
 
-    def _complaint(self) -> str:
+    def last_complaint(self) -> str:
+        """The gravest of what the server said since it was started."""
         said = [line.strip() for line in self.log_tail().splitlines() if line.strip() and not line.startswith("$ ")]
         grave = [line for line in said if any(word in line for word in ("FATAL:", "PANIC:", "ERROR:"))]
         return " | ".join((grave or said)[-3:]) or "it said nothing"
