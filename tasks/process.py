@@ -215,9 +215,9 @@ class Processes:
         return self.redact(text.partition("\n")[2] if cut > start else text)
 
     def _open_log(self, log: str, argv: Sequence[str | Path]) -> tuple[Path, int]:
-        """The log's path, and where this program's own words begin in it."""
+        """The path of a log by its file name, and where this program's own words begin in it."""
         self.logs.mkdir(parents=True, exist_ok=True)
-        path = self.logs / f"{log}.log"
+        path = self.logs / log
         with path.open("ab") as file:
             file.write(f"$ {' '.join(map(str, argv))}\n".encode())
         return path, path.stat().st_size

@@ -62,7 +62,7 @@ class Server:
         self.data.mkdir(parents=True, exist_ok=True)
         unprivileged.hand_over(self.data)
         argv = [str(self.binaries.tool("initdb")), "-D", str(self.data), "-U", self.user, "--auth=trust", "--no-sync"]
-        self.processes.run([*argv, *options], log=self.name, timeout=timeout, unprivileged=True)
+        self.processes.run([*argv, *options], log=self.log.name, timeout=timeout, unprivileged=True)
 
     def configure(self, settings: Mapping[str, str]) -> None:
         """Settings for every later start; they go on the command line, out of reach of any file."""
@@ -76,7 +76,7 @@ class Server:
         for key, value in chosen.items():
             argv += ["-c", f"{key}={value}"]
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
-        self.processes.start(self.name, argv, log=self.name, unprivileged=True)
+        self.processes.start(self.name, argv, log=self.log.name, unprivileged=True)
         if wait:
             self.wait_ready(timeout)
 
