@@ -1,0 +1,117 @@
+"""The Markdown report of a run, for the bundle and for the Prefect artifact.
+
+Promises: the same summary always gives the same text; it is GitHub-flavoured; nothing from the journal can become
+a web link, HTML, an emphasis, a table cell or a block of its own.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from muster.finding import Finding
+from muster.quantity import format_seconds
+from muster.report import wording
+from muster.summary import Summary
+
+_MOST_DETAIL = 40
+_ESCAPED = str.maketrans({c: f"\\{c}" for c in "\\`*_[]|~$"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+_BARE_LINK = re.compile(r"(?i)(https?|ftp|www)([:.])")  # what a renderer would make a web link by itself
+
+
+def render_markdown(summary: Summary) -> str:
+    """The report as GitHub-flavoured Markdown."""
+    told = wording.readable(summary)
+    parts = (_head(told), _measures(told), _phases(told), _checks(told), _facts(told), _foot(told))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _head(run: Summary) -> str:
+    return (
+        f"# {wording.MARKS[wording.tone_of(run)]} {wording.ending_of(run)}: {_text(run.kind)} drill {_text(run.plan)}\n\n"
+        f"**{_text(run.headline)}**\n\n{_text(wording.support_of(run))}"
+    )
+
+
+def _measures(run: Summary) -> str:
+    rows = (
+        (m.name, wording.measured_of(m), wording.objective_of(m), _signed(wording.word_of(m.verdict)), m.note)
+        for m in run.measures
+    )
+    return _table("## Measured against the objectives", ("", "measured", "objective", "verdict", "note"), rows)
+
+
+def _phases(run: Summary) -> str:
+    rows = (
+        (p.lane, p.name, format_seconds(p.start), format_seconds(p.seconds), p.state)
+        for p in sorted(run.phases, key=lambda p: p.start)
+    )
+    return _table("## Phases", ("lane", "phase", "start", "took", "ended"), rows)
+
+
+def _checks(run: Summary) -> str:
+    rows = ((_signed(f.word), f.check, f.expected, f.seen) for f in wording.asked(run))
+    parts = [
+        _table(f"## Checks\n\n{wording.counts_of(run)}", ("verdict", "check", "expected", "seen"), rows),
+        *(_more(f) for f in wording.asked(run) if f.advice or f.detail),
+    ]
+    if quiet := wording.not_asked(run):
+        parts.append(f"Not asked for by the plan: {_text(', '.join(f.check for f in quiet))}.")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _more(finding: Finding) -> str:
+    told = f"### {_text(finding.check)}"
+    if finding.advice:
+        told += f"\n\nNext: {_text(finding.advice)}"
+    if finding.detail:
+        told += f"\n\n{_fenced(finding.detail)}"
+    return told
+
+
+def _facts(run: Summary) -> str:
+    rows = (
+        *run.facts,
+        ("Target", run.target),
+        ("Environment", run.environment),
+        ("Owner", run.owner),
+        ("Reason", run.reason),
+        ("Opened", wording.moment(run.opened_at)),
+        ("Ended", f"{wording.moment(run.ended_at)}, took {wording.elapsed_of(run)}"),
+        ("Outcome", f"{run.outcome.value}, verdict {run.verdict.value}"),
+        ("Last proven", run.last_proven),
+        ("Plan SHA-256", run.plan_digest),
+        ("Run", run.run),
+    )
+    return _table("## Facts", ("", ""), rows)
+
+
+def _foot(run: Summary) -> str:
+    return (
+        f"Written by Muster {_text(run.muster_version)} from the run's journal. The journal is the record; this page is"
+        " one reading of it."
+    )
+
+
+def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table under its title; nothing at all when there are no rows."""
+    lines = [f"| {' | '.join(map(_text, row))} |" for row in rows]
+    head = (f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}")
+    return "\n".join((f"{title}\n", *head, *lines)) if lines else ""
+
+
+def _fenced(lines: Sequence[str]) -> str:
+    """A block of lines as they are, in a fence longer than any run of backticks within."""
+    shown = list(lines[:_MOST_DETAIL])
+    longest = max((len(ticks) for line in shown for ticks in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    if len(lines) > _MOST_DETAIL:
+        shown.append(f"+{len(lines) - _MOST_DETAIL} more in the HTML report")
+    return "\n".join((f"{fence}diff", *shown, fence))
+
+
+def _signed(word: str) -> str:
+    return f"{wording.MARKS[word]} {word}"
+
+
+def _text(value: str) -> str:
+    """Text that stays text, wherever it stands in a line."""
+    return _BARE_LINK.sub(lambda m: f"{m[1]}&#{ord(m[2])};", value.strip().translate(_ESCAPED))

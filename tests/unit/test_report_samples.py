@@ -1,0 +1,226 @@
+"""Four runs as summaries, and what every rendering of them has to tell."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from muster.finding import Finding
+from muster.report.html import render_html
+from muster.report.markdown import render_markdown
+from muster.report.terminal import render_terminal
+from muster.summary import Measure, Phase, Summary
+from muster.verdict import Outcome, Verdict
+
+PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
+OPENED = datetime(2026, 3, 1, 4, 0, 0, tzinfo=UTC)
+VERIFY = "muster verify /var/lib/muster/bundles/20260301T040000Z-shop-restore-5f2c9a --key /var/lib/muster/keys/seal.pub"
+BUNDLE = "/var/lib/muster/bundles/20260301T040000Z-shop-restore-5f2c9a"
+
+
+def phases(*rows: tuple[str, float, float, str, str]) -> tuple[Phase, ...]:
+    return tuple(
+        Phase(name=name, start=start, seconds=seconds, state=state, lane=lane)
+        for name, start, seconds, state, lane in rows
+    )
+
+
+HEALTHY_PHASES = phases(
+    ("choose", 0.0, 0.04, "succeeded", "recovery"),
+    ("fetch", 0.05, 1.31, "succeeded", "recovery"),
+    ("restore", 1.37, 3.28, "succeeded", "recovery"),
+    ("replay to the reference", 4.66, 1.92, "succeeded", "recovery"),
+    ("replay to the end", 8.47, 1.12, "succeeded", "recovery"),
+    ("promote", 9.60, 0.21, "succeeded", "recovery"),
+    ("verify bytes", 1.40, 3.60, "succeeded", "verification"),
+    ("fingerprint rows", 6.60, 1.85, "succeeded", "verification"),
+    ("inspect", 9.82, 1.64, "succeeded", "verification"),
+    ("undo recover", 11.50, 0.44, "undone", "undo"),
+    ("undo restore", 11.95, 0.18, "undone", "undo"),
+)
+
+HEALTHY_FINDINGS = (
+    Finding(check="bytes match", verdict=PASS, expected="every file as in its manifest", seen="1,204 files, 353.9 MiB"),
+    Finding(check="wal complete", verdict=PASS, expected="no gap from 0/4000028 on", seen="17 segments, no gap"),
+    Finding(check="target reached", verdict=PASS, expected="before is there, after is not", seen="both hold"),
+    Finding(check="catalog matches", verdict=PASS, expected="68 objects as committed", seen="68 objects, no difference"),
+    Finding(check="rows match", verdict=PASS, expected="12 tables as in the source", seen="12 tables, 1,204,331 rows"),
+    Finding(check="volume", verdict=PASS, expected="at most 5 % fewer rows", seen="0.4 % more rows"),
+    Finding(check="orders have payments", verdict=PASS, expected="equals 0", seen="0"),
+    Finding(check="indexes sound", verdict=PASS, expected="pg_amcheck finds nothing", seen="31 relations, nothing"),
+    Finding(check="isolated", verdict=PASS, expected="archive_mode off, own socket only", seen="off, own socket only"),
+    Finding(check="rto within", verdict=PASS, expected="at most 60.0 s", seen="7.9 s"),
+    Finding(check="rpo within", verdict=PASS, expected="at most 30.0 s", seen="4.4 s, 4 commits"),
+    Finding(check="server version", verdict=None, expected="", seen="the plan names no server_major"),
+    Finding(check="roles present", verdict=None, expected="", seen="the plan names no roles"),
+)
+
+PASSED = Summary(
+    run="20260301T040000Z-shop-restore-5f2c9a",
+    plan="shop-restore",
+    plan_digest="9b74c9897bac770ffc029102a200c5de3b1c9f0b8a1d7f6f2a6a5b8a2f1e0d3c",
+    kind="restore",
+    environment="demo",
+    owner="storage-team@example.org",
+    controls=("SOC2 A1.3", "ISO27001 A.8.13"),
+    target="embedded PostgreSQL 18.6 'shop', system identifier 7431189034560123456",
+    reason="scheduled for 2026-03-01 04:00 UTC",
+    opened_at=OPENED,
+    ended_at=OPENED + timedelta(seconds=13.2),
+    outcome=Outcome.PASSED,
+    verdict=PASS,
+    headline="The backup of 03:55 came back whole: every row matches the source, 4.4 s of commits would be lost.",
+    measures=(
+        Measure(name="RTO", measured=7.88, objective=60, verdict=PASS, note="choose to promote"),
+        Measure(name="RPO", measured=4.4, objective=30, verdict=PASS, note="4 commits behind the newest canary"),
+    ),
+    phases=HEALTHY_PHASES,
+    findings=HEALTHY_FINDINGS,
+    facts=(
+        ("Backup", "20260301T035500Z incremental, on a full of 02:00"),
+        ("Size", "353.9 MiB"),
+        ("Age", "5 m 02 s"),
+        ("Seed", "8412097"),
+        ("Server", "PostgreSQL 18.6, data checksums on"),
+    ),
+    last_proven="2026-02-27: 23 of 23 planted faults caught, 4 of 4 healthy forms passed",
+    muster_version="0.1.0",
+)
+
+DIFF = (
+    "--- committed",
+    "+++ restored",
+    "-index  public.orders_customer_idx  btree (customer_id)",
+    "+index  public.orders_customer_idx  btree (customer_id)  INVALID",
+    *(f"-row    public.payments/{n}  sha256:{n:064x}" for n in range(14)),
+)
+
+FAILED = PASSED.model_copy(
+    update={
+        "outcome": Outcome.FAILED,
+        "verdict": FAIL,
+        "headline": "One index came back invalid, and the recovery took longer than promised.",
+        "ended_at": OPENED + timedelta(seconds=14.1),
+        "measures": (
+            Measure(name="RTO", measured=7.88, objective=6, verdict=FAIL, note="choose to promote"),
+            Measure(name="RPO", measured=None, objective=30, verdict=INCONCLUSIVE, note="no canary was recovered"),
+        ),
+        "findings": (
+            *HEALTHY_FINDINGS[:3],
+            Finding(
+                check="catalog matches",
+                verdict=FAIL,
+                expected="68 objects as committed",
+                seen="1 object differs: public.orders_customer_idx is invalid in the restored database",
+                advice="reindex public.orders_customer_idx in the source, then take a new backup",
+                detail=DIFF,
+            ),
+            *HEALTHY_FINDINGS[4:9],
+            Finding(
+                check="rto within", verdict=FAIL, expected="at most 6.0 s", seen="7.9 s", advice="see the longest phase"
+            ),
+            Finding(
+                check="rpo within",
+                verdict=INCONCLUSIVE,
+                expected="at most 30.0 s",
+                seen="no canary row was recovered",
+                advice="name the canary table in the plan",
+            ),
+            *HEALTHY_FINDINGS[11:],
+        ),
+    }
+)
+
+UNDECIDED = PASSED.model_copy(
+    update={
+        "outcome": Outcome.INCONCLUSIVE,
+        "verdict": INCONCLUSIVE,
+        "controls": (),
+        "headline": "Everything that was looked at holds, but no reference was there to compare the rows with.",
+        "measures": (
+            Measure(name="RTO", measured=7.88, objective=9, verdict=PASS),
+            Measure(name="RPO", measured=4.4, objective=None, verdict=None),
+        ),
+        "findings": (
+            *HEALTHY_FINDINGS[:4],
+            Finding(
+                check="rows match",
+                verdict=INCONCLUSIVE,
+                expected="12 tables as in the source",
+                seen="the reference file is missing",
+                advice="run `muster reference shop-restore` in the source",
+            ),
+            *HEALTHY_FINDINGS[5:],
+        ),
+    }
+)
+
+ABORTED = PASSED.model_copy(
+    update={
+        "outcome": Outcome.ABORTED,
+        "verdict": INCONCLUSIVE,
+        "headline": "Stopped by the operator while the log was replayed; everything started was undone.",
+        "reason": "asked for by dba@example.org",
+        "ended_at": OPENED + timedelta(seconds=6.9),
+        "measures": (
+            Measure(name="RTO", measured=None, objective=60, verdict=INCONCLUSIVE),
+            Measure(name="RPO", measured=None, objective=30, verdict=INCONCLUSIVE),
+        ),
+        "phases": (
+            *HEALTHY_PHASES[:3],
+            *phases(
+                ("replay to the reference", 4.66, 0.9, "cut short", "recovery"),
+                ("verify bytes", 1.4, 3.1, "failed", "verification"),
+                ("undo recover", 5.57, 0.62, "undone", "undo"),
+                ("undo restore", 6.2, 0.21, "undone", "undo"),
+            ),
+        ),
+        "findings": tuple(
+            Finding(check=f.check, verdict=INCONCLUSIVE, expected=f.expected, seen="nothing was observed")
+            for f in HEALTHY_FINDINGS[:6]
+        ),
+    }
+)
+
+SAMPLES = {"pass": PASSED, "fail": FAILED, "inconclusive": UNDECIDED, "aborted": ABORTED}
+
+HOSTILE_TEXT = "\x1b[2J\x1b]0;owned\x07<script>alert(1)</script> | `x` \u202e\x00[bold red]**loud**[/] \udc80\r\nPASS"
+HOSTILE = FAILED.model_copy(
+    update={
+        "headline": HOSTILE_TEXT,
+        "owner": HOSTILE_TEXT,
+        "target": HOSTILE_TEXT,
+        "measures": (Measure(name=HOSTILE_TEXT, measured=1, objective=2, verdict=PASS, note=HOSTILE_TEXT),),
+        "phases": phases((HOSTILE_TEXT, 0, 1, HOSTILE_TEXT, HOSTILE_TEXT)),
+        "findings": (
+            Finding(
+                check=HOSTILE_TEXT,
+                verdict=FAIL,
+                expected=HOSTILE_TEXT,
+                seen=HOSTILE_TEXT,
+                advice=HOSTILE_TEXT,
+                detail=(HOSTILE_TEXT, "```` </pre></details>"),
+            ),
+            Finding(check=HOSTILE_TEXT, verdict=None, expected="", seen=HOSTILE_TEXT),
+        ),
+        "facts": ((HOSTILE_TEXT, HOSTILE_TEXT),),
+    }
+)
+
+
+def terminal(summary: Summary, *, width: int = 80, encoding: str = "utf-8", color: str | None = None) -> str:
+    """What `render_terminal` writes into a pipe of this width and encoding."""
+
+    class Pipe(StringIO):
+        pass
+
+    Pipe.encoding = encoding  # type: ignore[assignment]
+    out = Pipe()
+    console = Console(file=out, width=width, color_system=color, force_terminal=color is not None)  # type: ignore[arg-type]
+    render_terminal(summary, console, bundle=BUNDLE, verify=VERIFY)
+    return out.getvalue()
+
+
+RENDERINGS: dict[str, Callable[[Summary], str]] = {"html": render_html, "markdown": render_markdown, "terminal": terminal}
