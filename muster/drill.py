@@ -132,6 +132,8 @@ Check = Callable[[History, Plan], Finding | tuple[Finding, ...]]
 class Told:
     """The part of a summary that only the kind of drill knows how to tell."""
 
+    target: str
+    """The target and the identity it proved, in words."""
     measures: tuple[Measure, ...]
     phases: tuple[Phase, ...]
     facts: tuple[tuple[str, str], ...]

@@ -55,6 +55,8 @@ class Plan(Strict):
     target: Mapping[str, Any]
     """`type` names a file in `tasks/targets/`; the other keys are that target's own, checked by it."""
     objectives: Objectives = Objectives()
+    time_limit: Duration = Field(default="1h", validate_default=True)
+    """After this the drill stops, undoes what it did, and is sealed as aborted."""
     restore: RestoreSpec | None = None
 
     @model_validator(mode="after")

@@ -97,7 +97,6 @@ class RestoreSpec(_Strict):
     backup: BackupChoice = BackupChoice()
     recovery: RecoveryTarget = RecoveryTarget()
     max_backup_age: Duration | None = None
-    time_limit: Duration = Field(default="1h", validate_default=True)
     bytes: bool = True
     wal: bool = True
     rows: bool = True

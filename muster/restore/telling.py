@@ -10,14 +10,27 @@ from muster.journal import EventKind, History
 from muster.plan import Plan
 from muster.quantity import format_bytes, format_seconds
 from muster.restore.checks import recovery_point, rpo_is_met, rto_is_met, spec_of
-from muster.restore.observations import BytesVerified, Chosen, Restored, Rows, Version, WalArchived
+from muster.restore.observations import BytesVerified, Chosen, Identity, Restored, Rows, Version, WalArchived
 from muster.restore.timing import phases, recovery_seconds
 from muster.summary import Measure
 
 
 def tell(history: History, plan: Plan) -> Told:
     """The restore drill's part of a summary."""
-    return Told(measures=_measures(history, plan), phases=phases(history), facts=tuple(_facts(history, plan)))
+    return Told(
+        target=_target(history, plan),
+        measures=_measures(history, plan),
+        phases=phases(history),
+        facts=tuple(_facts(history, plan)),
+    )
+
+
+def _target(history: History, plan: Plan) -> str:
+    identity = history.latest(Identity)
+    if identity is None:
+        return f"{plan.target['type']}, which proved no identity"
+    known = f"system identifier {identity.system_identifier}, " if identity.system_identifier else ""
+    return f"{plan.target['type']}: {identity.description} ({known}{identity.proof})"
 
 
 def _measures(history: History, plan: Plan) -> tuple[Measure, ...]:

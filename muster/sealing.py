@@ -1,0 +1,73 @@
+"""Sealing a judged run: its journal, logs and report become a signed bundle that waits in the outbox.
+
+Promises: the bundle depends on the journal and the logs alone, so sealing again after a crash gives the same bytes;
+what is sealed is on disk before anything is sent; no secret goes in.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from evidence.bundle import Sealed, seal
+from evidence.keys import ensure_key_pair, load_signer
+from evidence.statement import canonical
+from muster.drill import Workspace
+from muster.journal import History
+from muster.report.html import render_html
+from muster.report.markdown import render_markdown
+from muster.settings import Settings
+from muster.summary import Summary
+
+JOURNAL = "journal.jsonl"
+
+
+def journal_lines(history: History) -> bytes:
+    """The journal as canonical JSON (RFC 8785), one event a line."""
+    return b"".join(canonical(event.model_dump(mode="json")) + b"\n" for event in history)
+
+
+def bundle_name(summary: Summary) -> str:
+    """The bundle's file name: the run, which says plan and time."""
+    return f"{summary.run}.tar.gz"
+
+
+def seal_run(summary: Summary, history: History, workspace: Workspace, settings: Settings) -> Sealed:
+    """Make the run's bundle in its workspace; the same run gives the same bytes."""
+    ensure_key_pair(settings.key_file)
+    members: dict[str, Path | bytes] = {
+        JOURNAL: journal_lines(history),
+        "report.html": render_html(summary).encode(),
+        "report.md": render_markdown(summary).encode(),
+        "summary.json": canonical(summary.model_dump(mode="json")) + b"\n",
+    }
+    members |= {f"logs/{path.name}": path for path in _logs(workspace)}
+    return seal(
+        members,
+        predicate={
+            "run": summary.run,
+            "plan": summary.plan,
+            "planDigest": {"sha256": summary.plan_digest},
+            "kind": summary.kind,
+            "target": summary.target,
+            "outcome": summary.outcome.value,
+            "verdict": summary.verdict.value,
+            "openedAt": summary.opened_at.isoformat(),
+            "endedAt": summary.ended_at.isoformat(),
+            "measures": [m.model_dump(mode="json") for m in summary.measures],
+            "findings": [f.model_dump(mode="json", exclude={"detail"}) for f in summary.findings],
+            "lastProven": summary.last_proven,
+            "controls": list(summary.controls),
+            "muster": summary.muster_version,
+        },
+        signer=load_signer(settings.key_file),
+        destination=workspace.root / bundle_name(summary),
+        info={
+            "Source-Organization": summary.owner,
+            "External-Identifier": summary.run,
+            "Bagging-Date": f"{summary.ended_at:%Y-%m-%d}",
+            "Bag-Software-Agent": f"Muster {summary.muster_version}",
+        },
+    )
+
+
+def _logs(workspace: Workspace) -> Iterable[Path]:
+    return sorted(workspace.logs.glob("*.log")) if workspace.logs.is_dir() else ()
