@@ -6,6 +6,7 @@ a run that ends in any way is judged, sealed and closed exactly once; what a dea
 
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -71,8 +72,15 @@ class Conductor:
             return self._conclude(drill, plan, journal)
 
     def finish_dead_runs(self) -> tuple[str, ...]:
-        """Undo, judge and seal what dead processes left; returns the runs that were finished."""
-        finished = [run.run for run in self.ledger.unfinished_runs() if self._finish(run)]
+        """Undo, judge and seal what dead processes left; returns the runs that were finished.
+
+        An undo that fails again keeps its run unfinished: preflight then refuses drills on the same target.
+        """
+        finished = []
+        for run in self.ledger.unfinished_runs():
+            with suppress(LeftBehind):
+                if self._finish(run):
+                    finished.append(run.run)
         self.send_waiting()
         return tuple(finished)
 
@@ -168,12 +176,12 @@ class Conductor:
         return context
 
     def _preflight(self, drill: Drill, plan: Plan) -> Any:
-        pending = [r for r in self.ledger.unfinished_runs() if r.needs_undo and r.plan == plan.name]
-        if pending:
-            raise Refusal(
-                f"run {pending[0].run} of this plan has left something behind, or is still running",
-                f"wait for it, or run `muster undo run {pending[0].run}`",
-            )
+        for other in self.ledger.unfinished_runs():
+            if other.needs_undo and self._target_of(other) == plan.model_dump(mode="json")["target"]:
+                raise Refusal(
+                    f"run {other.run} on the same target has left something behind, or is still running",
+                    f"wait for it, or run `muster undo run {other.run}`",
+                )
         target = self.open_target(plan.target, self.settings)
         if not isinstance(target, drill.needs):
             raise Refusal(
@@ -181,6 +189,10 @@ class Conductor:
                 f"a {drill.kind} drill needs a target that is; see docs/restore.md",
             )
         return target
+
+    def _target_of(self, run: Run) -> Any:
+        events = self.ledger.read_events(run.run)
+        return events[0].body["plan"]["target"] if events else None
 
     def _context(
         self, plan: Plan, journal: Journal, target: Any, why_stop: Callable[[], str] = lambda: ""
