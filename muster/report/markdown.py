@@ -25,10 +25,9 @@ def render_markdown(summary: Summary) -> str:
 
 
 def _head(run: Summary) -> str:
-    return (
-        f"# {wording.MARKS[wording.tone_of(run)]} {wording.ending_of(run)}: {_text(run.kind)} drill {_text(run.plan)}\n\n"
-        f"**{_text(run.headline)}**\n\n{_text(wording.support_of(run))}"
-    )
+    sign, ending = wording.MARKS[wording.tone_of(run)], wording.ending_of(run).capitalize()
+    title = f"# {sign} {ending}: {_text(run.kind)} drill {_text(run.plan)}"
+    return f"{title}\n\n**{_text(run.headline)}**\n\n{_text(wording.support_of(run))}"
 
 
 def _measures(run: Summary) -> str:

@@ -5,39 +5,36 @@ before it is a colour; a pipe, a dumb terminal and an ASCII-only one get the sam
 bundle stands alone and is never wrapped.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from muster.finding import Finding
 from muster.quantity import format_seconds
 from muster.report import wording
 from muster.summary import Phase, Summary
-from muster.verdict import Verdict
 
 _MOST_DETAIL = 6
 _WIDEST = 120  # longer lines are harder to read, not easier
+_NARROWEST = 40
 _LONGEST = 400  # characters of one value; the report has all of it
+_LONGEST_NAME = 24
 _STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", wording.NOT_ASKED: "dim"}
 _BARS = {"recovery": "█", "verification": "▒", "undo": "░"}
-_ASCII = str.maketrans(
-    {"✓": "+", "✕": "x", "–": "-", "·": "-", "…": "~", "━": "=", "→": ">", "█": "#", "▒": "=", "░": ".", "’": "'"}
-)
+_ASCII = str.maketrans("✓✕–·…━→█▒░’", "+x--~=>#=.'")
 
 
 def render_terminal(summary: Summary, console: Console, *, bundle: str, verify: str) -> None:
     """Print the summary; `bundle` is where the evidence lies, `verify` the command that verifies it."""
-    sheet = _Sheet(console, min(console.width, _WIDEST))
+    sheet = _Sheet(console, max(_NARROWEST, min(console.width, _WIDEST)))
     told = wording.readable(summary)
     for part in (_headline, _measures, _phases, _checks):
         part(sheet, told)
-        sheet.gap()
+        sheet.verbatim("")
     _evidence(sheet, told, wording.printable(bundle), wording.printable(verify))
 
 
@@ -48,11 +45,11 @@ class _Sheet:
     console: Console
     width: int
 
-    def text(self, value: str, style: str = "", *, wrap: bool = False) -> Text:
-        """A piece of text in characters the console has; what does not wrap is cut where it is put."""
+    def text(self, value: str, style: str = "") -> Text:
+        """A piece of text."""
         if self.console.options.ascii_only:
             value = value.translate(_ASCII).encode("ascii", "replace").decode()
-        return Text(value, style, no_wrap=not wrap, overflow="fold" if wrap else "crop", end="")
+        return Text(value, style)
 
     def fit(self, value: str, cells: int, style: str = "") -> Text:
         """Text in at most so many cells, with an ellipsis where it was cut."""
@@ -60,26 +57,34 @@ class _Sheet:
             value = set_cell_size(value, max(0, cells - 1)).rstrip() + "…"
         return self.text(value, style)
 
-    def line(self, *pieces: Text, indent: int = 2) -> None:
-        """One line, or one paragraph where its pieces may wrap."""
-        whole = Text.assemble(*pieces, overflow="fold")
-        self.console.print(Padding(whole, (0, 0, 0, indent)), width=self.width, highlight=False)
+    def line(self, *pieces: Text, lead: Text | None = None, indent: int = 2) -> None:
+        """A paragraph, wrapped to the width beside its lead; the head of it where it is a flood."""
+        margin = Text(" " * indent) + (lead or Text())
+        whole = Text.assemble(*pieces)
+        whole.truncate(_LONGEST)
+        for part in whole.wrap(self.console, self.width - margin.cell_len, overflow="fold"):
+            self._put(margin + part)
+            margin = Text(" " * margin.cell_len)
 
     def row(self, cells: Sequence[Text], widths: Sequence[int]) -> None:
-        """Cells beside each other, two spaces apart, each in its own width."""
-        grid = Table.grid(padding=(0, 2, 0, 0))
-        for width in widths:
-            grid.add_column(width=width)
-        grid.add_row(*cells)
-        self.console.print(Padding(grid, (0, 0, 0, 2), expand=False), width=self.width, highlight=False)
+        """Cells that fit, beside each other, two spaces apart; a column without width is left out."""
+        whole = Text("  ")
+        for cell, width in zip(cells, widths, strict=True):
+            if width:
+                whole += cell + Text(" " * (width - cell.cell_len + 2))
+        self._put(whole)
 
     def verbatim(self, value: str, style: str = "") -> None:
         """A line that a person copies: whole, whatever the width."""
-        self.console.print(self.text(value, style), soft_wrap=True, highlight=False)
+        self._put(self.text(value, style))
 
-    def gap(self) -> None:
-        """An empty line."""
-        self.console.print()
+    def _put(self, line: Text) -> None:
+        line.rstrip()
+        self.console.print(line, soft_wrap=True, highlight=False)
+
+
+def _widths(rows: Sequence[Sequence[Text]]) -> list[int]:
+    return [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
 
 
 def _signed(sheet: _Sheet, word: str) -> Text:
@@ -89,86 +94,106 @@ def _signed(sheet: _Sheet, word: str) -> Text:
 def _headline(sheet: _Sheet, run: Summary) -> None:
     tone = wording.tone_of(run)
     style = _STYLES[tone]
-    sheet.gap()
+    sheet.verbatim("")
     sheet.verbatim("━" * sheet.width, style)
     sheet.line(
         sheet.text(f"{wording.MARKS[tone]} {wording.ending_of(run).upper()}", f"bold {style}"),
         sheet.text(f"  {run.plan}", "bold"),
         sheet.text(f"  {run.kind} drill, {run.environment}, took {wording.elapsed_of(run)}"),
     )
-    sheet.line(sheet.text(wording.shortened(run.headline, _LONGEST), wrap=True))
+    sheet.line(sheet.text(run.headline))
     sheet.verbatim("━" * sheet.width, style)
 
 
 def _measures(sheet: _Sheet, run: Summary) -> None:
-    for measure in run.measures:
-        cells = (
-            sheet.fit(measure.name, 12, "bold"),
+    rows = [
+        (
+            sheet.fit(measure.name, _LONGEST_NAME, "bold"),
             sheet.text(wording.measured_of(measure), "bold"),
             sheet.text(wording.objective_of(measure)),
             _signed(sheet, wording.word_of(measure.verdict)),
-            sheet.fit(measure.note, sheet.width - 69, "dim"),
         )
-        sheet.row(cells, (12, 12, 20, 14, sheet.width - 69))
+        for measure in run.measures
+    ]
+    widths = _widths(rows)
+    room = max(0, sheet.width - 2 - sum(width + 2 for width in widths))
+    for measure, row in zip(run.measures, rows, strict=True):
+        sheet.row((*row, sheet.fit(measure.note, room, "dim")), (*widths, room))
 
 
 def _phases(sheet: _Sheet, run: Summary) -> None:
-    end = max((p.start + p.seconds for p in run.phases), default=0.0)
     if not run.phases:
         sheet.line(sheet.text("No step was started."))
-    for lane in dict.fromkeys((*_BARS, *(p.lane for p in run.phases))):
-        for first, phase in _firsts(sorted((p for p in run.phases if p.lane == lane), key=lambda p: p.start)):
-            _phase(sheet, phase, end, lane if first else "")
+        return
+    lanes = list(dict.fromkeys((*_BARS, *(p.lane for p in run.phases))))
+    phases = sorted(run.phases, key=lambda p: (lanes.index(p.lane), p.start))
+    before = ("", *(p.lane for p in phases))
+    rows = [_phase(sheet, p, "" if p.lane == last else p.lane) for p, last in zip(phases, before, strict=False)]
+    widths = _widths(rows)
+    room = max(8, sheet.width - 4 - sum(width + 2 for width in widths if width))
+    scale = room / (max(p.start + p.seconds for p in phases) or 1)
+    for phase, row in zip(phases, rows, strict=True):
+        sheet.row((*row, _bar(sheet, phase, scale, room)), (*widths, room))
 
 
-def _firsts(phases: Sequence[Phase]) -> Iterator[tuple[bool, Phase]]:
-    return ((n == 0, phase) for n, phase in enumerate(phases))
-
-
-def _phase(sheet: _Sheet, phase: Phase, end: float, heading: str) -> None:
-    room = sheet.width - 66
-    scale = room / end if end else 0.0
-    left = min(int(phase.start * scale), room - 1)
-    bar = _BARS.get(phase.lane, "░") * min(max(1, ceil(phase.seconds * scale)), room - left)
+def _phase(sheet: _Sheet, phase: Phase, heading: str) -> tuple[Text, ...]:
     state = "" if phase.state in {"succeeded", "undone"} else phase.state
-    style = "red" if state == "failed" else "yellow" if state else "cyan" if phase.lane == "recovery" else "dim"
-    cells = (
+    return (
         sheet.fit(heading, 12, "dim"),
-        sheet.fit(phase.name, 24),
+        sheet.fit(phase.name, _LONGEST_NAME),
         sheet.text(format_seconds(phase.seconds).rjust(9)),
-        sheet.text(" " * left + bar, style),
-        sheet.fit(state, 9, style),
+        sheet.fit(state, 10, _style_of(phase)),
     )
-    sheet.row(cells, (12, 24, 9, room, 9))
+
+
+def _style_of(phase: Phase) -> str:
+    ended = {"failed": "bold red", "succeeded": "cyan" if phase.lane == "recovery" else "", "undone": "dim"}
+    return ended.get(phase.state, "yellow")
+
+
+def _bar(sheet: _Sheet, phase: Phase, scale: float, room: int) -> Text:
+    left = min(int(phase.start * scale), room - 1)
+    length = min(max(1, ceil(phase.seconds * scale)), room - left)
+    return sheet.text(" " * left + _BARS.get(phase.lane, "░") * length, _style_of(phase))
 
 
 def _checks(sheet: _Sheet, run: Summary) -> None:
     sheet.line(sheet.text("Checks  ", "bold"), sheet.text(wording.counts_of(run)))
     findings = wording.asked(run)
-    verdict = max((len(f.word) + 2 for f in findings), default=0)
-    name = min(24, max((cell_len(f.check) for f in findings), default=0))
-    half = (sheet.width - 2 - verdict - name - 8) // 2
     if findings:
-        heads = ("", "", "expected", "seen")
-        sheet.row([sheet.text(head, "dim") for head in heads], (verdict, name, half, half))
-    for finding in findings:
-        _check(sheet, finding, (verdict, name, half, half))
+        widths = _check_widths(sheet, findings)
+        sheet.row([sheet.text(head, "dim") for head in ("", "", "expected", "seen")], widths)
+        for finding in findings:
+            _check(sheet, finding, widths)
     if quiet := wording.not_asked(run):
-        names = wording.shortened(", ".join(f.check for f in quiet), _LONGEST)
-        sheet.line(sheet.text(f"not asked: {names}", "dim", wrap=True))
+        sheet.line(sheet.text(f"not asked: {', '.join(f.check for f in quiet)}", "dim"))
+
+
+def _check_widths(sheet: _Sheet, findings: Sequence[Finding]) -> tuple[int, int, int, int]:
+    """Columns for verdict, check, expected and seen; the last two share what is left by what they need."""
+    verdict, name, expected, seen = (
+        max(map(cell_len, column))
+        for column in zip(*((f"✓ {f.word}", f.check, f.expected, f.seen) for f in findings), strict=True)
+    )
+    name = min(name, _LONGEST_NAME)
+    room = max(16, sheet.width - 2 - verdict - name - 6)
+    expected = min(expected, max(room // 2, room - seen))
+    return verdict, name, expected, room - expected
 
 
 def _check(sheet: _Sheet, finding: Finding, widths: tuple[int, int, int, int]) -> None:
-    """One line where the check passed; otherwise all that was expected and seen, the advice, the first details."""
-    _, name, half, _ = widths
-    values = (finding.expected, finding.seen)
-    if finding.verdict is Verdict.PASS:
-        cells = [sheet.fit(value, half) for value in values]
+    """One line; where the check did not pass, also all that does not fit, the advice and the first details."""
+    _, name, expected, seen = widths
+    head = (_signed(sheet, finding.word), sheet.fit(finding.check, name, "bold"))
+    fits = cell_len(finding.expected) <= expected and cell_len(finding.seen) <= seen
+    if fits or finding.word == "pass":
+        sheet.row((*head, sheet.fit(finding.expected, expected), sheet.fit(finding.seen, seen)), widths)
     else:
-        cells = [sheet.text(wording.shortened(value, _LONGEST), wrap=True) for value in values]
-    sheet.row((_signed(sheet, finding.word), sheet.fit(finding.check, name, "bold"), *cells), widths)
+        sheet.row((*head, Text(), Text()), widths)
+        sheet.line(sheet.text(finding.expected), lead=sheet.text("expected  ", "dim"), indent=6)
+        sheet.line(sheet.text(finding.seen), lead=sheet.text("seen      ", "dim"), indent=6)
     if finding.advice:
-        sheet.line(sheet.text(f"→ {wording.shortened(finding.advice, _LONGEST)}", "bold", wrap=True), indent=6)
+        sheet.line(sheet.text(finding.advice, "bold"), lead=sheet.text("→ "), indent=6)
     for line in finding.detail[:_MOST_DETAIL]:
         sheet.line(sheet.fit(line, sheet.width - 6, "dim"), indent=6)
     if len(finding.detail) > _MOST_DETAIL:
@@ -176,8 +201,8 @@ def _check(sheet: _Sheet, finding: Finding, widths: tuple[int, int, int, int]) -
 
 
 def _evidence(sheet: _Sheet, run: Summary, bundle: str, verify: str) -> None:
-    sheet.line(sheet.text(wording.shortened(wording.support_of(run), _LONGEST), wrap=True))
-    sheet.line(sheet.text(f"Last proven: {wording.shortened(run.last_proven, _LONGEST)}", "dim", wrap=True))
+    sheet.line(sheet.text(wording.support_of(run)))
+    sheet.line(sheet.text(run.last_proven, "dim"), lead=sheet.text("Last proven: ", "dim"))
     sheet.line(sheet.text("Evidence:"))
     sheet.verbatim(bundle)
     sheet.line(sheet.text("Verify it, with nothing but the bundle and the key:"))

@@ -69,8 +69,10 @@ def support_of(summary: Summary) -> str:
     """What the run says about the plan's controls."""
     if not summary.controls:
         return "The plan names no controls."
-    names = ", ".join(summary.controls)
-    return f"This run supports {names}." if summary.outcome is Outcome.PASSED else f"This run does not show {names}."
+    said = (
+        "supports these controls" if summary.outcome is Outcome.PASSED else "does not show what these controls ask for"
+    )
+    return f"This run {said}: {', '.join(summary.controls)}."
 
 
 def asked(summary: Summary) -> tuple[Finding, ...]:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 
-import pytest
 from rich.console import Console
 
 from muster.finding import Finding
@@ -16,8 +15,8 @@ from muster.verdict import Outcome, Verdict
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 OPENED = datetime(2026, 3, 1, 4, 0, 0, tzinfo=UTC)
-VERIFY = "muster verify /var/lib/muster/bundles/20260301T040000Z-shop-restore-5f2c9a --key /var/lib/muster/keys/seal.pub"
 BUNDLE = "/var/lib/muster/bundles/20260301T040000Z-shop-restore-5f2c9a"
+VERIFY = f"muster verify {BUNDLE} --key /var/lib/muster/keys/seal.pub"
 
 
 def phases(*rows: tuple[str, float, float, str, str]) -> tuple[Phase, ...]:
@@ -45,7 +44,7 @@ HEALTHY_FINDINGS = (
     Finding(check="bytes match", verdict=PASS, expected="every file as in its manifest", seen="1,204 files, 353.9 MiB"),
     Finding(check="wal complete", verdict=PASS, expected="no gap from 0/4000028 on", seen="17 segments, no gap"),
     Finding(check="target reached", verdict=PASS, expected="before is there, after is not", seen="both hold"),
-    Finding(check="catalog matches", verdict=PASS, expected="68 objects as committed", seen="68 objects, no difference"),
+    Finding(check="catalog matches", verdict=PASS, expected="68 objects as committed", seen="68 objects, the same"),
     Finding(check="rows match", verdict=PASS, expected="12 tables as in the source", seen="12 tables, 1,204,331 rows"),
     Finding(check="volume", verdict=PASS, expected="at most 5 % fewer rows", seen="0.4 % more rows"),
     Finding(check="orders have payments", verdict=PASS, expected="equals 0", seen="0"),
@@ -223,4 +222,8 @@ def terminal(summary: Summary, *, width: int = 80, encoding: str = "utf-8", colo
     return out.getvalue()
 
 
-RENDERINGS: dict[str, Callable[[Summary], str]] = {"html": render_html, "markdown": render_markdown, "terminal": terminal}
+RENDERINGS: dict[str, Callable[[Summary], str]] = {
+    "html": render_html,
+    "markdown": render_markdown,
+    "terminal": terminal,
+}
