@@ -1,0 +1,132 @@
+"""Sealing: payload, manifests and signed statement become one bundle.
+
+Promises: the same input gives the same bytes; what is hashed is what was written, from one reading; the bundle appears
+under its name whole and durable, or not at all.
+"""
+
+import os
+import stat
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from evidence import bag, durable
+from evidence.archive import ArchiveWriter
+from evidence.envelope import sign
+from evidence.errors import SealError
+from evidence.keys import public_key_of
+from evidence.names import is_portable
+from evidence.statement import statement
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import Signer  # type: ignore[attr-defined]  # re-exported without saying so
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A bundle on disk: SHA-256 (hex) and size in bytes of the archive, and the id of the key that sealed it."""
+
+    path: Path
+    sha256: str
+    size: int
+    key_id: str
+
+
+def seal(
+    members: Mapping[str, Path | bytes],
+    predicate: Mapping[str, Any],
+    signer: "Signer",
+    destination: Path,
+    info: Mapping[str, str],
+) -> Sealed:
+    """Seal `members` (name below `data/` to file or bytes) into `destination`, which ends in `.tar.gz`.
+
+    `predicate` is JSON-able; `info` are the bag's labels, signed like the payload. Raises `SealError`; the trap: a
+    file that grows while it is sealed is refused, so close logs first.
+    """
+    name = destination.name.removesuffix(bag.SUFFIX)
+    _assert_sealable(members, destination, info)
+    payload = {bag.PAYLOAD + member: content for member, content in members.items()}
+    durable.make_folders(destination.parent)
+    _sweep(destination)
+    with durable.replacing(destination) as out:
+        _write(ArchiveWriter(out, name), name, payload, predicate, signer, info)
+        out.seek(0)
+        digest, size = durable.digest(out)
+    return Sealed(destination, digest, size, public_key_of(signer).key_id)
+
+
+def _write(
+    archive: ArchiveWriter,
+    name: str,
+    payload: Mapping[str, Path | bytes],
+    predicate: Mapping[str, Any],
+    signer: "Signer",
+    info: Mapping[str, str],
+) -> None:
+    """Members in the order of their names: labels and payload first, what is computed from them after."""
+    tags: dict[str, str] = {}
+
+    def add_tag(tag: str, content: bytes) -> None:
+        tags[tag] = archive.add(tag, len(content), [content])
+
+    add_tag(bag.LABELS, bag.labels(name, {member: _size(content) for member, content in payload.items()}, info))
+    add_tag(bag.DECLARATION, bag.DECLARED)
+    digests = {member: _add(archive, member, payload[member]) for member in sorted(payload)}
+    add_tag(bag.KEY, public_key_of(signer).pem)
+    add_tag(bag.MANIFEST, bag.manifest(digests))
+    add_tag(bag.ENVELOPE, sign(statement(digests | {bag.LABELS: tags[bag.LABELS]}, predicate), signer))
+    add_tag(bag.TAG_MANIFEST, bag.manifest(tags))
+    archive.close()
+
+
+def _add(archive: ArchiveWriter, name: str, content: Path | bytes) -> str:
+    if isinstance(content, bytes):
+        return archive.add(name, len(content), [content])
+    with ExitStack() as stack:
+        source = stack.enter_context(_open(content))
+        return archive.add(name, os.fstat(source.fileno()).st_size, durable.chunks(source))
+
+
+def _open(path: Path) -> BinaryIO:
+    """A plain file, opened without following a link and without waiting on a pipe."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise SealError(f"cannot read {path}: {error.strerror}", "members are plain, readable files") from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise SealError(f"{path} is not a plain file", "members are plain, readable files")
+    return os.fdopen(handle, "rb")
+
+
+def _size(content: Path | bytes) -> int:
+    if isinstance(content, bytes):
+        return len(content)
+    with _open(content) as source:
+        return os.fstat(source.fileno()).st_size
+
+
+def _assert_sealable(members: Mapping[str, Path | bytes], destination: Path, info: Mapping[str, str]) -> None:
+    if not members:
+        raise SealError("a bundle needs at least one member", "seal the journal at least")
+    name = destination.name
+    if not name.endswith(bag.SUFFIX) or not is_portable(name) or "/" in name:
+        raise SealError(f"{name} is no name for a bundle", "use letters, digits and ._-, and end in .tar.gz")
+    for member in members:
+        if not is_portable(member):
+            raise SealError(f"{member!r} is no portable name", "use letters, digits and ._+=,@- below 100 characters")
+    folded = {member.lower() for member in members}
+    if len(folded) < len(members):
+        raise SealError("two members differ only in case", "rename one: many disks would merge them")
+    for label, value in info.items():
+        if not bag.is_label(label, value):
+            raise SealError(f"{label!r}: {value!r} is no label of a bag", "one line each, no leading space")
+
+
+def _sweep(destination: Path) -> None:
+    """Remove what a killed process left half-written under this name. One run has one owner, so none is in use."""
+    for leftover in destination.parent.glob(f"{durable.part_prefix(destination)}*"):
+        leftover.unlink(missing_ok=True)

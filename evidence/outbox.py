@@ -1,0 +1,190 @@
+"""The outbox: sealed bundles on their way to a store that may be away.
+
+Promises: what `add` returned survives a crash; each bundle reaches the store once, the oldest first; a process killed
+between any two operations leaves nothing that the next `flush` does not mend; two flushers never work at once.
+
+Layout: `waiting/<number>/` holds `bundle.json` and the bundle; `sent/<key>` is the bundle after it was sent, with
+`sent/<key>.receipt.json` beside it. Both take part in one file system, so a move is a rename.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from evidence import durable
+from evidence.bundle import Sealed
+from evidence.errors import AlreadyDifferent, EvidenceError, StoreError, StoreUnreachable
+from evidence.names import is_portable
+from evidence.statement import canonical
+from evidence.store import Receipt, Store
+
+_NUMBER = re.compile(r"[0-9]{8,}")
+_TICKET = "bundle.json"
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A bundle that is not in the store yet, and why."""
+
+    key: str
+    path: Path
+    why: str
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What one `flush` did: receipts of what is in the store now, and what still waits."""
+
+    sent: tuple[Receipt, ...]
+    waiting: tuple[Waiting, ...]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One bundle in `waiting/`."""
+
+    folder: Path
+    key: str
+    sha256: str
+
+    @property
+    def bundle(self) -> Path:
+        return self.folder / Path(self.key).name
+
+    @classmethod
+    def read(cls, folder: Path) -> "_Entry | None":
+        """The entry, or `None` when another process has just sent it."""
+        try:
+            ticket = json.loads((folder / _TICKET).read_bytes())
+        except FileNotFoundError:
+            return None
+        return cls(folder, ticket["key"], ticket["sha256"])
+
+
+class Outbox:
+    """The outbox in `folder`; made when first used."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._waiting, self._sent = folder / "waiting", folder / "sent"
+
+    def add(self, sealed: Sealed, key: str) -> Path:
+        """Take a bundle in, to be sent under `key`; where it lies now. Adding it again changes nothing.
+
+        Raises `AlreadyDifferent` when another bundle has this key. `sealed.path` may be deleted afterwards.
+        """
+        if not is_portable(key) or key.startswith("."):
+            raise EvidenceError(f"{key!r} is no key", "use letters, digits and ._+=,@- in each part")
+        self._prepare()
+        with durable.locked(self.folder / "add.lock", wait=True):
+            known = self.path_of(key)
+            if known is None:
+                return self._take_in(sealed, key)
+            if durable.sha256_of(known) != sealed.sha256:
+                raise AlreadyDifferent(
+                    f"the outbox holds another bundle for {key}", "a run is sealed once: name it anew"
+                )
+            return known
+
+    def flush(self, store: Store) -> Delivery:
+        """Send what waits, the oldest first. Never raises for the store: what could not be sent waits, with the reason.
+
+        While another process flushes, this one sends nothing and says so.
+        """
+        self._prepare()
+        with durable.locked(self.folder / "flush.lock", wait=False) as mine:
+            if not mine:
+                return Delivery((), _waiting(self._entries(), "another process is sending"))
+            return self._send_all(store)
+
+    def path_of(self, key: str) -> Path | None:
+        """Where the local copy of a bundle lies, waiting or sent."""
+        for _ in range(2):  # a flush may move it from the one place to the other between two looks
+            places = [e.bundle for e in self._entries() if e.key == key] + [self._sent / key]
+            found = next((place for place in places if place.is_file()), None)
+            if found:
+                return found
+        return None
+
+    def _send_all(self, store: Store) -> Delivery:
+        """Send until nothing new waits: a bundle that came meanwhile was told that this flush is at work."""
+        sent: list[Receipt] = []
+        refused: list[Waiting] = []
+        while fresh := [e for e in self._entries() if e.key not in {w.key for w in refused}]:
+            for entry in fresh:
+                try:
+                    sent.append(self._send(entry, store))
+                except StoreUnreachable as error:
+                    tried = {w.key for w in refused}
+                    rest = [e for e in self._entries() if e.key not in tried]
+                    return Delivery(tuple(sent), (*refused, *_waiting(rest, error.message)))
+                except (StoreError, OSError) as error:
+                    refused.extend(_waiting([entry], str(error)))
+        return Delivery(tuple(sent), tuple(refused))
+
+    def _send(self, entry: _Entry, store: Store) -> Receipt:
+        """Each operation is safe to repeat; the receipt is the mark after which only tidying is left."""
+        kept = self._sent / entry.key
+        receipt = _read_receipt(kept)
+        if receipt is None or receipt.sha256 != entry.sha256:
+            receipt = store.put(entry.key, entry.bundle, entry.sha256)
+            durable.make_folders(kept.parent)
+            durable.write(_receipt_path(kept), canonical(receipt.as_json()))
+        if entry.bundle.is_file():
+            entry.bundle.replace(kept)
+            durable.sync_folder(kept.parent)
+        self._remove(entry.folder)
+        return receipt
+
+    def _remove(self, folder: Path) -> None:
+        done = self._waiting / ".done"
+        shutil.rmtree(done, ignore_errors=True)  # left by a process that was killed here
+        folder.rename(done)
+        shutil.rmtree(done)
+        durable.sync_folder(self._waiting)
+
+    def _take_in(self, sealed: Sealed, key: str) -> Path:
+        """A folder is filled under a hidden name, then renamed: that is the moment at which it counts."""
+        new = self._waiting / ".new"
+        shutil.rmtree(new, ignore_errors=True)  # left by a process that was killed here
+        new.mkdir()
+        bundle = new / Path(key).name
+        with sealed.path.open("rb") as source, durable.replacing(bundle, mode=0o444) as out:
+            found, _ = durable.digest(source, out)
+        if found != sealed.sha256:
+            raise EvidenceError(f"{sealed.path} is not the bundle that was sealed", "seal the run again")
+        durable.write(new / _TICKET, canonical({"key": key, "sha256": sealed.sha256}))
+        place = self._waiting / f"{self._next_number():08d}"
+        new.rename(place)
+        durable.sync_folder(self._waiting)
+        return place / bundle.name
+
+    def _entries(self) -> list[_Entry]:
+        """What waits, the oldest first."""
+        if not self._waiting.is_dir():
+            return []
+        folders = sorted(path for path in self._waiting.iterdir() if _NUMBER.fullmatch(path.name))
+        return [entry for entry in map(_Entry.read, folders) if entry is not None]
+
+    def _next_number(self) -> int:
+        return max((int(entry.folder.name) for entry in self._entries()), default=0) + 1
+
+    def _prepare(self) -> None:
+        durable.make_folders(self._waiting)
+        durable.make_folders(self._sent)
+
+
+def _waiting(entries: Iterable[_Entry], why: str) -> tuple[Waiting, ...]:
+    return tuple(Waiting(entry.key, entry.bundle, why) for entry in entries)
+
+
+def _receipt_path(bundle: Path) -> Path:
+    return bundle.with_name(f"{bundle.name}.receipt.json")
+
+
+def _read_receipt(bundle: Path) -> Receipt | None:
+    path = _receipt_path(bundle)
+    return Receipt.from_json(json.loads(path.read_bytes())) if path.is_file() else None
