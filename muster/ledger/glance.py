@@ -71,8 +71,10 @@ def _glance_sqlite(path: str) -> tuple[PlanStatus, ...] | None:
         connection = sqlite3.connect(path)
         connection.row_factory = sqlite3.Row
         try:
-            (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-            return tuple(map(status_of, map(dict, connection.execute(LATEST_BY_PLAN)))) if version == HEAD else None
+            versions = [version for (version,) in connection.execute("SELECT version_num FROM alembic_version")]
+            if versions != [HEAD]:
+                return None
+            return tuple(status_of(dict(row)) for row in connection.execute(LATEST_BY_PLAN))
         finally:
             connection.close()
     except sqlite3.Error:
