@@ -118,7 +118,7 @@ def run_amcheck(context: Context, server: Server, database: str) -> Rung:
             "--username=postgres",
             database,
         ],
-        log="amcheck",
+        log="amcheck.log",
         timeout=context.seconds_left,
         check=False,
     )

@@ -15,6 +15,7 @@ from psycopg.rows import tuple_row
 from muster.errors import StepError, SystemFailure
 from muster.restore.observations import Reference, Restored, Served
 from muster.restore.spec import RecoveryTarget
+from tasks.postgres.lsn import segment_of_name
 from tasks.postgres.server import Server
 
 ISOLATED = {
@@ -137,7 +138,7 @@ def current_lsn(server: Server) -> str:
 def served(server: Server) -> Served:
     """What the promoted server answers. Its timeline is read from the log, since pg_control lags a promotion."""
     name = _one(server, "select pg_walfile_name(pg_current_wal_lsn())")
-    return Served(lsn=current_lsn(server), timeline=int(name[:8], 16))
+    return Served(lsn=current_lsn(server), timeline=int(name[:8], 16), segment=segment_of_name(name))
 
 
 def _one(server: Server, query: str) -> str:

@@ -118,7 +118,7 @@ def backup_is_ours(history: History, _plan: Plan) -> Finding:
     if identity is None or chosen is None:
         return unseen("identity", expected)
     if identity.system_identifier is None:
-        return Finding(check="identity", verdict=None, expected=expected, seen="this form of backup carries no identity")
+        return Finding(check="identity", verdict=None, expected=expected, seen="the target names no system identifier")
     carried = version.system_identifier if version else chosen.backup.system_identifier
     if carried is None:
         return unseen("identity", expected)

@@ -40,7 +40,7 @@ def _unsound_records(archive: Path, first: str, last: str, start_lsn: str | None
     argv: list[str | Path] = [work.binaries.tool("pg_waldump"), "--quiet", "--path", archive]
     if start_lsn:
         argv += ["--start", start_lsn]
-    completed = work.processes.run([*argv, first, last], log="waldump", timeout=work.seconds_left, check=False)
+    completed = work.processes.run([*argv, first, last], log="waldump.log", timeout=work.seconds_left, check=False)
     complaints = _COMPLAINT.findall(completed.output)
     # The last record may go on in the segment that is not archived yet: that is the end, not a hole.
     after = segment_name(int(last[:8], 16), segment_of_name(last) + 1)

@@ -117,7 +117,7 @@ class Target:
             argv: list[str | Path] = ["cp", "--archive", "--reflink=auto", chain[0], work.data]
         else:
             argv = [work.binaries.tool("pg_combinebackup"), "--no-manifest", "--output", work.data, *chain]
-        work.processes.run(argv, log="restore", timeout=work.seconds_left)
+        work.processes.run(argv, log="restore.log", timeout=work.seconds_left)
         work.data.chmod(0o700)
         return Restored(
             data=work.data,
@@ -144,7 +144,7 @@ def verify_backup(path: Path, work: Work) -> BytesVerified:
     # The log needed for consistency is judged in the archive; a combined chain has none of its own.
     completed = work.processes.run(
         [work.binaries.tool("pg_verifybackup"), "--no-parse-wal", "--quiet", path],
-        log="verifybackup",
+        log="verifybackup.log",
         timeout=work.seconds_left,
         check=False,
     )
