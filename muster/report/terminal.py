@@ -46,10 +46,8 @@ class _Sheet:
     width: int
 
     def text(self, value: str, style: str = "") -> Text:
-        """A piece of text."""
-        if self.console.options.ascii_only:
-            value = value.translate(_ASCII).encode("ascii", "replace").decode()
-        return Text(value, style)
+        """A piece of text, shortened where it is a flood."""
+        return Text(self._shown(wording.shortened(value, _LONGEST)), style)
 
     def fit(self, value: str, cells: int, style: str = "") -> Text:
         """Text in at most so many cells, with an ellipsis where it was cut."""
@@ -58,11 +56,9 @@ class _Sheet:
         return self.text(value, style)
 
     def line(self, *pieces: Text, lead: Text | None = None, indent: int = 2) -> None:
-        """A paragraph, wrapped to the width beside its lead; the head of it where it is a flood."""
+        """A paragraph, wrapped to the width beside its lead."""
         margin = Text(" " * indent) + (lead or Text())
-        whole = Text.assemble(*pieces)
-        whole.truncate(_LONGEST)
-        for part in whole.wrap(self.console, self.width - margin.cell_len, overflow="fold"):
+        for part in Text.assemble(*pieces).wrap(self.console, self.width - margin.cell_len, overflow="fold"):
             self._put(margin + part)
             margin = Text(" " * margin.cell_len)
 
@@ -76,7 +72,12 @@ class _Sheet:
 
     def verbatim(self, value: str, style: str = "") -> None:
         """A line that a person copies: whole, whatever the width."""
-        self._put(self.text(value, style))
+        self._put(Text(self._shown(value), style))
+
+    def _shown(self, value: str) -> str:
+        if self.console.options.ascii_only:
+            return value.translate(_ASCII).encode("ascii", "replace").decode()
+        return value
 
     def _put(self, line: Text) -> None:
         line.rstrip()

@@ -77,12 +77,15 @@ class Tick:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The whole plot. `limit` is the RTO objective's place in percent, `None` where it is off the scale or not set."""
+    """The whole plot, in percent across and pixels down. `limit` is the RTO objective's place on the scale, if on it."""
 
     lanes: tuple[Lane, ...]
     ticks: tuple[Tick, ...]
     limit: float | None
+    limit_bottom: int
+    """The limit is drawn beside the recovery lane alone."""
     objective: float | None
+    """The RTO objective in seconds, where there is recovery to measure against it."""
     top: int
     bottom: int
     height: int
@@ -92,7 +95,7 @@ class Timeline:
 def lay_out(summary: Summary) -> Timeline:
     """Place the summary's phases, ticks and RTO objective."""
     span = max((p.start + p.seconds for p in summary.phases), default=0.0)
-    objective = next((m.objective for m in summary.measures if m.name.casefold() == "rto"), None)
+    objective = _rto_objective(summary)
     limit = None if objective is None else _moment_spent(objective, summary.phases)
     if limit is not None and limit <= span * _STRETCH:
         span = max(span, limit)
@@ -104,12 +107,19 @@ def lay_out(summary: Summary) -> Timeline:
         lanes=lanes,
         ticks=tuple(Tick(100 * n * step / end, _tick_label(n * step)) for n in range(round(end / step) + 1)),
         limit=100 * limit / end if limit is not None and limit <= end else None,
+        limit_bottom=lanes[0].bottom if lanes else _TOP,
         objective=objective,
         top=_TOP,
         bottom=bottom,
         height=bottom + _FOOT,
         description=_describe(summary.phases),
     )
+
+
+def _rto_objective(summary: Summary) -> float | None:
+    if not any(p.lane == "recovery" for p in summary.phases):
+        return None
+    return next((m.objective for m in summary.measures if m.name.casefold() == "rto"), None)
 
 
 def _lanes(phases: Sequence[Phase], end: float) -> tuple[Lane, ...]:
