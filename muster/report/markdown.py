@@ -32,7 +32,13 @@ def _head(run: Summary) -> str:
 
 def _measures(run: Summary) -> str:
     rows = (
-        (m.name, wording.measured_of(m), wording.objective_of(m), _signed(wording.word_of(m.verdict)), m.note)
+        (
+            m.name,
+            wording.measured_of(m),
+            wording.objective_of(m).removeprefix("objective "),
+            _signed(wording.word_of(m.verdict)),
+            m.note,
+        )
         for m in run.measures
     )
     return _table("## Measured against the objectives", ("", "measured", "objective", "verdict", "note"), rows)

@@ -77,7 +77,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The whole plot, in percent across and pixels down. `limit` is the RTO objective's place on the scale, if on it."""
+    """The whole plot, percent across and pixels down. `limit` is the RTO objective's place, if on the scale."""
 
     lanes: tuple[Lane, ...]
     ticks: tuple[Tick, ...]

@@ -1,9 +1,12 @@
 """Four runs as summaries, and what every rendering of them has to tell."""
 
+import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from io import StringIO
+from io import BytesIO, TextIOWrapper
+from typing import Literal
 
+import pytest
 from rich.console import Console
 
 from muster.finding import Finding
@@ -209,17 +212,21 @@ HOSTILE = FAILED.model_copy(
 )
 
 
-def terminal(summary: Summary, *, width: int = 80, encoding: str = "utf-8", color: str | None = None) -> str:
-    """What `render_terminal` writes into a pipe of this width and encoding."""
-
-    class Pipe(StringIO):
-        pass
-
-    Pipe.encoding = encoding  # type: ignore[assignment]
-    out = Pipe()
-    console = Console(file=out, width=width, color_system=color, force_terminal=color is not None)  # type: ignore[arg-type]
-    render_terminal(summary, console, bundle=BUNDLE, verify=VERIFY)
-    return out.getvalue()
+def terminal(
+    summary: Summary,
+    *,
+    width: int = 80,
+    encoding: str = "utf-8",
+    color: Literal["standard"] | None = None,
+    verify: str = VERIFY,
+) -> str:
+    """What `render_terminal` writes to a pipe, or to a terminal where `color` is given."""
+    raw = BytesIO()
+    with TextIOWrapper(raw, encoding=encoding, newline="") as out:
+        console = Console(file=out, width=width, color_system=color, force_terminal=color is not None)
+        render_terminal(summary, console, bundle=BUNDLE, verify=verify)
+        out.flush()
+        return raw.getvalue().decode(encoding)
 
 
 RENDERINGS: dict[str, Callable[[Summary], str]] = {
@@ -227,3 +234,47 @@ RENDERINGS: dict[str, Callable[[Summary], str]] = {
     "markdown": render_markdown,
     "terminal": terminal,
 }
+
+
+@pytest.mark.parametrize("render", RENDERINGS.values(), ids=RENDERINGS)
+class TestEveryRendering:
+    @pytest.mark.parametrize(("ending", "summary"), SAMPLES.items(), ids=SAMPLES)
+    def test_names_the_ending_and_no_better_one(self, render, ending, summary):
+        told = render(summary)
+        title = told[told.find("<h1>") :].split("</h1>")[0] if "<h1>" in told else told.split("shop-restore")[0]
+        assert [word for word in SAMPLES if word in title.casefold()] == [ending]
+
+    @pytest.mark.parametrize("summary", SAMPLES.values(), ids=SAMPLES)
+    def test_tells_every_check_and_phase(self, render, summary):
+        told = render(summary)
+        assert not [f.check for f in summary.findings if f.check not in told]
+        assert not [p.name for p in summary.phases if p.name not in told]
+
+    def test_sets_measured_beside_objective(self, render):
+        told = render(PASSED)
+        assert told.index("7.9 s") < told.index("60.0 s") < told.index("4.4 s", told.index("60.0 s"))
+
+    def test_says_supports_only_of_a_pass(self, render):
+        assert "supports these controls" in " ".join(render(PASSED).split())
+        for summary in (FAILED, ABORTED):
+            told = " ".join(render(summary).split())
+            assert "does not show what these controls ask for" in told
+            assert "supports" not in told
+
+    def test_never_says_complies(self, render):
+        assert not any(
+            "compl" in render(summary).casefold().replace("wal complete", "") for summary in SAMPLES.values()
+        )
+
+    def test_is_deterministic(self, render):
+        assert render(FAILED) == render(FAILED.model_copy(deep=True))
+
+    def test_lets_no_terminal_sequence_or_hidden_character_through(self, render):
+        told = render(HOSTILE)
+        assert not [c for c in told if unicodedata.category(c) in {"Cf", "Cs"} or (c < " " and c != "\n")]
+        assert "owned" not in told
+        told.encode()
+
+    def test_tells_a_run_in_which_nothing_started(self, render):
+        nothing = {"phases": (), "findings": (), "measures": (), "facts": (), "outcome": Outcome.REFUSED}
+        assert "refused" in render(UNDECIDED.model_copy(update=nothing)).casefold()
