@@ -10,7 +10,7 @@ class LedgerError(MusterError):
 def explain(address: str, cause: BaseException | None) -> LedgerError:
     """The error a person sees when the database behind `address` fails in the middle of work."""
     reason = first_line(cause)
-    if "locked" in reason or "lock timeout" in reason:
+    if is_lock(cause):
         return LedgerError(
             f"the ledger {address} stayed locked by another process: {reason}",
             "find the process that holds it (`fuser` on the file, or `pg_stat_activity`), end it, and try again",
@@ -19,6 +19,11 @@ def explain(address: str, cause: BaseException | None) -> LedgerError:
         f"the ledger {address} failed: {reason}",
         "check that the database is up, writable and has space; nothing is lost that was reported as written",
     )
+
+
+def is_lock(cause: BaseException | None) -> bool:
+    """Whether another process's lock outlasted our patience; both drivers say so in words only."""
+    return "database is locked" in str(cause) or "lock timeout" in str(cause)
 
 
 def first_line(cause: BaseException | None) -> str:

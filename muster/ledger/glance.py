@@ -51,7 +51,7 @@ def status_of(row: Mapping[str, Any]) -> PlanStatus:
 
 
 def glance(url: str) -> tuple[PlanStatus, ...]:
-    """Every plan that ever ran, by name; nothing is created where there is no ledger yet."""
+    """Every plan that ever ran, by name. Where there is no SQLite file yet, none is created."""
     path = url.removeprefix("sqlite:///")
     if path != url and "?" not in path:
         if not Path(path).exists():

@@ -6,14 +6,14 @@ Promises: a method that returned has written durably, in one transaction; an eve
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, insert, select, text, true, update
-from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from muster.errors import JournalError, Refusal
 from muster.journal import Event, EventKind
@@ -174,18 +174,22 @@ class Ledger:
         with self._reading() as connection:
             return tuple(run_of(row._asdict()) for row in connection.execute(query))
 
-    @contextmanager
-    def _reading(self, begin: str = "DEFERRED") -> Iterator[Connection]:
-        try:
-            with self.engine.execution_options(sqlite_begin=begin).begin() as connection:
-                yield connection
-        except (OperationalError, InterfaceError) as error:
-            raise explain(self.address, error.orig) from error
+    def _reading(self) -> AbstractContextManager[Connection]:
+        return self._transaction("DEFERRED")
+
+    def _writing(self) -> AbstractContextManager[Connection]:
+        return self._transaction(IMMEDIATE)
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with self._reading(IMMEDIATE) as connection:
-            yield connection
+    def _transaction(self, sqlite_begin: str) -> Iterator[Connection]:
+        """Commits at its end. Breaches of a key go to the caller, who knows what they mean."""
+        try:
+            with self.engine.execution_options(sqlite_begin=sqlite_begin).begin() as connection:
+                yield connection
+        except IntegrityError:
+            raise
+        except DBAPIError as error:
+            raise explain(self.address, error.orig) from error
 
     def _why_not_appended(self, event: Event) -> JournalError:
         if self._runs(runs.c.run == event.run, limit=1):

@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from muster.errors import UsageError
-from muster.ledger.errors import explain, first_line
+from muster.ledger.errors import explain, first_line, is_lock
 from muster.ledger.ledger import IMMEDIATE, Ledger
 from muster.ledger.migrations import HEAD
 
@@ -24,7 +24,8 @@ _DRIVERS = {
     "postgresql": "postgresql+psycopg",
     "postgresql+psycopg": "postgresql+psycopg",
 }
-_MIGRATING = 0x6D7573746572  # the advisory lock's key: "muster" in ASCII
+MIGRATING = 0x6D7573746572
+"""The key of PostgreSQL's advisory lock on migrations: "muster" in ASCII."""
 
 
 def open_ledger(url: str, *, patience: float = 10.0) -> Ledger:
@@ -40,9 +41,8 @@ def open_ledger(url: str, *, patience: float = 10.0) -> Ledger:
         _bring_to_head(engine, address)
     except DBAPIError as error:
         engine.dispose()
-        trouble = explain(address, error.orig)
-        if "stayed locked" in trouble.message:
-            raise trouble from None
+        if is_lock(error.orig):
+            raise explain(address, error.orig) from None
         raise UsageError(
             f"the ledger {address} cannot be opened: {first_line(error.orig)}",
             "check that the database is up and that MUSTER_LEDGER names it (host, port, user, database or file)",
@@ -136,7 +136,7 @@ def _bring_to_head(engine: Engine, address: str) -> None:
 def _migrate(connection: Connection, address: str) -> None:
     """Under a lock that others wait for; whoever waited finds the work done."""
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATING})
     version = _version(connection)
     if version > HEAD:
         raise UsageError(

@@ -45,6 +45,7 @@ from muster.ledger import (
     open_ledger,
 )
 from muster.ledger.glance import LATEST_BY_PLAN
+from muster.ledger.opening import MIGRATING
 from muster.ledger.schema import metadata
 from muster.verdict import Outcome, Verdict
 
@@ -234,6 +235,16 @@ def test_locked_ledger_says_so_and_works_again_after(url: str, ledger: Ledger) -
                 hasty.append_event(_event(run, 0))
         hasty.append_event(_event(run, 0))
     assert len(ledger.read_events(run)) == 1
+
+
+def test_ledger_cannot_be_opened_past_a_lock(url: str) -> None:
+    with open_ledger(url) as ledger:
+        _execute(ledger, "DROP TABLE alembic_version")
+        with ledger.engine.execution_options(sqlite_begin="IMMEDIATE").begin() as holder:
+            if holder.dialect.name == "postgresql":
+                holder.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATING})"))
+            with pytest.raises(LedgerError, match="stayed locked by another process"):
+                open_ledger(url, patience=0.1)
 
 
 def test_connection_cut_while_idle_is_replaced(url: str, ledger: Ledger) -> None:
