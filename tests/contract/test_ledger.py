@@ -532,6 +532,7 @@ def test_latest_by_plan_gives_the_newest_run_and_the_newest_pass(url: str, ledge
 
 def test_latest_by_plan_reads_through_indexes_alone(ledger: Ledger) -> None:
     _fill(ledger, plans=20, runs=40_000)
+    assert len(ledger.latest_by_plan()) == 21
     assert _reads_beside_the_indexes(ledger) == []
     assert len(_lines_of_plan(ledger, "runs_passed")) == 1, "a plan that fails for years must not read those years"
     for index in ("runs_by_plan", "runs_passed"):
@@ -543,7 +544,7 @@ def test_latest_by_plan_reads_through_indexes_alone(ledger: Ledger) -> None:
 def _fill(ledger: Ledger, plans: int, runs: int) -> None:
     """Copies of one run, made by the database. With few runs PostgreSQL is right to read them all."""
     pattern = ledger.open_run(_new()).run
-    changed = {"run": "'copy-' || i", "plan": f"'plan-' || i % {plans}"}
+    changed = {"run": "'copy-' || i", "plan": f"'plan-' || (i % {plans})"}
     changed["outcome"] = "CASE WHEN i % 7 = 0 THEN 'passed' ELSE 'failed' END"
     columns = [column.name for column in metadata.tables["runs"].columns]
     values = ", ".join(changed.get(name, name) for name in columns)
