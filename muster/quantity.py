@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
@@ -17,7 +18,16 @@ def parse_duration(value: Any) -> Any:
     match = _FORM.fullmatch(value.strip())
     if not match:
         raise ValueError(f"{value!r} is no duration: write a number and one of s, m, h, d, such as 90s or 7d")
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    try:
+        return timedelta(microseconds=round(Decimal(match[1]) * _UNITS[match[2]] * 10**6))
+    except OverflowError:
+        raise ValueError(f"{value!r} is longer than any clock counts") from None
+
+
+def write_duration(duration: timedelta) -> str:
+    """Exact seconds that `parse_duration` reads back: plans that differ must have digests that differ."""
+    whole, microseconds = divmod(duration // timedelta(microseconds=1), 10**6)
+    return f"{whole}.{microseconds:06d}".rstrip("0").rstrip(".") + "s"
 
 
 def format_seconds(seconds: float) -> str:
@@ -42,6 +52,4 @@ def format_bytes(count: float) -> str:
     return f"{count:.1f} TiB"
 
 
-Duration = Annotated[
-    timedelta, BeforeValidator(parse_duration), PlainSerializer(lambda d: f"{d.total_seconds():g}s", return_type=str)
-]
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(write_duration, return_type=str)]

@@ -28,12 +28,6 @@ PLAN: dict[str, Any] = {
 }
 
 
-LOSSY = pytest.mark.xfail(
-    reason="a duration is written with six digits: 30d becomes 2.592e+06s, which does not read back"
-)
-BOUNDLESS = pytest.mark.xfail(raises=OverflowError, reason="a duration beyond timedelta's range is not refused")
-
-
 def _with(path: str, value: Any) -> dict[str, Any]:
     """The plan with one key set, or taken away by `...`."""
     changed = deepcopy(PLAN)
@@ -79,7 +73,7 @@ def test_whole_plan_loads(tmp_path: Path) -> None:
         ("name", "Orders Weekly", "name"),
         ("name", "../escape", "name"),
         ("objectives.rto", "15 minutes", "90s or 7d"),
-        pytest.param("objectives.rto", "99999999999999d", "objectives.rto", marks=BOUNDLESS),
+        ("objectives.rto", "99999999999999d", "objectives.rto"),
         ("restore.volume_drop", 5, "restore.volume_drop"),
         ("restore.sql", [{"name": "n", "sql": "x"}], "needs a comparison"),
     ],
@@ -149,7 +143,7 @@ def test_folder_of_plans_loads_whole_or_not_at_all(tmp_path: Path) -> None:
         ("target.port", 5433),
         ("controls", ["A.8.13", "A.5.30"]),
         ("objectives.rpo", ...),
-        pytest.param("objectives.rto", "899.999999s", marks=LOSSY),
+        ("objectives.rto", "899.999999s"),
         ("restore.backup", {"choose": "random", "within": "30d"}),
         ("restore.canary", ...),
     ],
@@ -159,7 +153,6 @@ def test_digest_tells_a_changed_plan(path: str, value: Any) -> None:
     assert plan.digest != changed.digest
 
 
-@LOSSY
 @given(st.integers(0, 10**15), st.integers(0, 10**7))
 def test_digests_are_equal_exactly_if_durations_are(microseconds: int, more: int) -> None:
     durations = (timedelta(microseconds=microseconds), timedelta(microseconds=microseconds + more))
@@ -185,16 +178,12 @@ def test_duration_reads_as_people_write_it(text: str, seconds: float) -> None:
     assert _DURATION.validate_python(text) == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "90", "s", "-5s", "1h30m", "1e3s", "PT15M", "1:30", "7w", pytest.param("99999999999999d", marks=BOUNDLESS)],
-)
+@pytest.mark.parametrize("text", ["", "90", "s", "-5s", "1h30m", "1e3s", "PT15M", "1:30", "7w", "99999999999999d"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValidationError):
         _DURATION.validate_python(text)
 
 
-@LOSSY
 @given(st.integers(0, 10**17))
 def test_duration_is_written_so_that_it_reads_back(microseconds: int) -> None:
     duration = timedelta(microseconds=microseconds)
@@ -241,7 +230,7 @@ def test_bytes_read_as_people_say_them(count: float, text: str) -> None:
         {},
         {"backup": "latest", "recovery": "end"},
         {"backup": {"choose": "latest", "within": "7d"}},
-        pytest.param({"backup": {"choose": "random", "within": "30d", "seed": 7}}, marks=LOSSY),
+        {"backup": {"choose": "random", "within": "30d", "seed": 7}},
         {"backup": {"choose": "named", "name": "20260301-040000F"}},
         {"recovery": {"to": "time", "time": "2026-03-01T04:00:00Z"}},
         {"recovery": {"to": "lsn", "lsn": "16/B374D848"}},
