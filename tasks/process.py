@@ -26,8 +26,9 @@ Signals = tuple[tuple[signal.Signals, float], ...]
 """Signals to send in turn, each with the seconds to wait for the end."""
 
 POLITE: Signals = ((signal.SIGINT, 30.0), (signal.SIGKILL, 5.0))
+SOON: Signals = ((signal.SIGINT, 3.0), (signal.SIGKILL, 5.0))
 AT_ONCE: Signals = ((signal.SIGKILL, 5.0),)
-_SOON: Signals = ((signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0))
+_CUT_SHORT: Signals = ((signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0))
 
 _LINEAGE = "MUSTER_LINEAGE"
 """Environment variable with the tokens of a process and its ancestors: finds children whose parent died."""
@@ -110,6 +111,7 @@ class Processes:
         self._secrets = tuple(s for s in secrets if s)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
+        self._closed = False
 
     def run(
         self,
@@ -139,7 +141,7 @@ class Processes:
                 f"{program} did not end within {timeout:g} seconds", f"see {path}; allow it more time"
             ) from None
         finally:
-            self.stop(name, signals=_SOON)
+            self.stop(name, signals=_CUT_SHORT)
         output = self.tail(path, start)
         if check and returncode != 0:
             raise StepError(f"{program} ended with {_ending(returncode)}: {_last_lines(output)}", f"see {path}")
@@ -181,7 +183,13 @@ class Processes:
             _kill_tree(record, signals[-1][1])
         self._forget(name)
 
-    def stop_all(self, *, signals: Signals = _SOON) -> None:
+    def close(self) -> None:
+        """Start nothing any more, in whatever thread, and make sure that nothing on record is left."""
+        with self._lock:
+            self._closed = True
+        self.stop_all()
+
+    def stop_all(self, *, signals: Signals = SOON) -> None:
         """Make sure that nothing on record is left, whoever started it."""
         for name in self.names():
             self.stop(name, signals=signals)
@@ -236,7 +244,6 @@ class Processes:
         token = uuid4().hex
         prefix = unprivileged_start.prefix() if unprivileged else ()
         self.records.mkdir(parents=True, exist_ok=True)
-        self._intent(name).touch()
         base = str(self.records.absolute() / name)
         with (
             log.open("ab") as said,
@@ -244,6 +251,9 @@ class Processes:
             (stdout_path or log).open("wb" if stdout_path else "ab") as sink,
             self._lock,
         ):
+            if self._closed:
+                raise StepError(f"{name} was not started: everything is being stopped")
+            self._intent(name).touch()
             child = subprocess.Popen(
                 ["/bin/sh", "-c", _RECORD_THEN_EXEC, "sh", base, *prefix, *map(str, argv)],
                 stdin=source,
@@ -343,8 +353,8 @@ def _wait_until_gone(processes: Iterable[Identity], patience: float) -> None:
 
 
 def _environment(token: str, extra: Mapping[str, str]) -> dict[str, str]:
-    """Ours, without what would change the meaning of PostgreSQL's tools or the language they speak."""
-    ours = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LC_", "LANG"))}
+    """Ours, without what would change which PostgreSQL or Prefect a tool talks to, or its language."""
+    ours = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "PREFECT_", "LC_", "LANG"))}
     lineage = ":".join(filter(None, (ours.get(_LINEAGE), token)))
     return ours | {"LC_ALL": "C.UTF-8"} | dict(extra) | {_LINEAGE: lineage}
 
