@@ -6,16 +6,14 @@ message); each run leaves a Markdown artifact; an exception of Prefect's own nev
 
 from collections.abc import Callable
 
-from prefect import task
+from prefect import Task, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
-from evidence.store import open_store
-from flows.registry import drill_of, open_target
-from muster.clock import SystemClock
-from muster.conduct import Conductor, Request
+from flows.registry import conductor_of
+from muster.conduct import Request
 from muster.errors import MusterError
 from muster.ledger import Trigger, open_ledger
 from muster.plan import find_plan
@@ -32,15 +30,16 @@ class DrillDidNotPass(MusterError):
 
 def run_drill(kind: str, plan: str, reason: str, inject_error: str | None = None) -> Summary:
     """Run a plan's drill inside a flow. Raises `DrillDidNotPass` unless it passed, after it is sealed."""
-    settings = Settings()
+    settings = Settings.from_environment()
     found = find_plan(settings.plans, plan)
     if found.kind != kind:
         raise MusterError(f"plan {plan} is of kind {found.kind!r}", f"run the deployment of a {found.kind} plan")
     with open_ledger(settings.ledger_url) as ledger:
-        conductor = Conductor(settings, ledger, SystemClock(), drill_of, open_target, lambda: open_store_of(settings))
+        conductor = conductor_of(settings, ledger)
         request = Request(
             reason=reason,
             trigger=_trigger(),
+            flow_run=str(runtime.flow_run.id or ""),
             injection=Injection(inject_error) if inject_error else None,
         )
         summary = conductor.conduct(found, request, execute=as_task, on_open=_say)
@@ -52,7 +51,8 @@ def run_drill(kind: str, plan: str, reason: str, inject_error: str | None = None
 
 def as_task(name: str, act: Callable[[], BaseModel]) -> BaseModel:
     """Run one step as a task run of its name. Prefect neither retries nor caches it: the saga decides."""
-    return task(act, name=name, task_run_name=name, retries=0, cache_policy=None, persist_result=False)()
+    step: Task[[], BaseModel] = task(name=name, task_run_name=name, retries=0, persist_result=False)(act)
+    return step()
 
 
 def _trigger() -> Trigger:

@@ -1,4 +1,4 @@
-"""Which drills and targets there are: a file in `flows/` and a file in `tasks/targets/` each, found by name."""
+"""Where everything is put together: drills and targets found by name, the store by the settings."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -6,9 +6,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from evidence.store import Store, open_store
+from muster.clock import SystemClock
+from muster.conduct import Conductor
 from muster.drill import Drill
 from muster.errors import UsageError
+from muster.ledger import Ledger
 from muster.settings import Settings
+from tasks.estate.card import read_card
+
+LOCK_DAYS = 1
+"""Retention in the demo estate's bucket; a bucket of yours has its own policy in `MUSTER_STORE_LOCK_DAYS`."""
 
 
 def drill_of(kind: str) -> Drill:
@@ -30,3 +38,19 @@ def open_target(keys: Mapping[str, Any], settings: Settings) -> Any:
     except ValidationError as error:
         faults = "; ".join(f"target.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise UsageError(faults, "mend these keys of the plan's target; docs/restore.md lists them") from None
+
+
+def store_of(settings: Settings) -> Store:
+    """The evidence store: the one that is configured, else the running estate's bucket, else a folder."""
+    if settings.store:
+        return open_store(settings.store, settings.store_endpoint, lock_days=settings.store_lock_days)
+    card = read_card(settings)
+    if card and card.objects:
+        where = card.objects
+        return open_store(f"s3://{where.bucket}", where.endpoint, lock_days=LOCK_DAYS, credentials=where.credentials())
+    return open_store(str(settings.root / "store"))
+
+
+def conductor_of(settings: Settings, ledger: Ledger) -> Conductor:
+    """A conductor for this installation."""
+    return Conductor(settings, ledger, SystemClock(), drill_of, open_target, lambda: store_of(settings))

@@ -5,13 +5,15 @@ a run that ends in any way is judged, sealed and closed exactly once; what a dea
 """
 
 import secrets
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from evidence.outbox import Flushed, Outbox
+from evidence.errors import EvidenceError
+from evidence.outbox import Delivery, Outbox, Waiting
 from evidence.store import Store
 from muster import __version__
 from muster.clock import Clock
@@ -39,6 +41,8 @@ class Request:
     trigger: Trigger = Trigger.COMMAND_LINE
     scheduled_at: datetime | None = None
     injection: Injection | None = None
+    flow_run: str = ""
+    """Id of the Prefect flow run that runs it, if one does."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +92,16 @@ class Conductor:
         """Finish one run by name; `False` when its process is alive."""
         return self._finish(self.ledger.run(name))
 
-    def send_waiting(self) -> Flushed:
+    def send_waiting(self) -> Delivery:
         """Send what waits in the outbox. A store that is away costs nothing: the bundles wait on."""
         outbox = Outbox(self.settings.outbox)
-        flushed = outbox.flush(self.open_store) if outbox.waiting() else Flushed()
-        for receipt in flushed.receipts:
+        try:
+            delivery = outbox.flush(self.open_store())
+        except EvidenceError as error:
+            return Delivery((), (Waiting("", self.settings.outbox, error.message),))
+        for receipt in delivery.sent:
             self._note_sent(receipt.key)
-        return flushed
+        return delivery
 
     def _note_sent(self, key: str) -> None:
         run = key.rsplit("/", 1)[-1].removesuffix(".tar.gz")
@@ -131,6 +138,7 @@ class Conductor:
             "plan_digest": plan.digest,
             "reason": request.reason,
             "trigger": request.trigger.value,
+            "flow_run": request.flow_run,
             "muster": __version__,
             "earlier": last_pass.facts if last_pass else {},
             "last_proven": proof_words(proof),
@@ -194,9 +202,7 @@ class Conductor:
         events = self.ledger.read_events(run.run)
         return events[0].body["plan"]["target"] if events else None
 
-    def _context(
-        self, plan: Plan, journal: Journal, target: Any, why_stop: Callable[[], str] = lambda: ""
-    ) -> Context:
+    def _context(self, plan: Plan, journal: Journal, target: Any, why_stop: Callable[[], str] = lambda: "") -> Context:
         return Context(
             plan=plan,
             target=target,
@@ -223,7 +229,13 @@ class Conductor:
             journal.run, summary.outcome, summary.verdict, _measures(summary), drill.remember(history)
         )
         self.send_waiting()
+        self._clear(journal)
         return summary
+
+    def _clear(self, journal: Journal) -> None:
+        """The logs are in the bundle now; what is not undone keeps its folder, which its undo needs."""
+        if not journal.history.needs_undo():
+            shutil.rmtree(self.workspace(journal.run).root, ignore_errors=True)
 
     def _seal(self, summary: Summary, history: History, journal: Journal) -> None:
         sealed = seal_run(summary, history, self.workspace(journal.run), self.settings)
@@ -351,4 +363,3 @@ def _stopper(is_lost: Callable[[], bool]) -> Callable[[], str]:
 def _last_undo_error(history: History) -> str:
     failed = history.of(EventKind.UNDO_FAILED)
     return str(failed[-1].body["message"]) if failed else "unknown"
-

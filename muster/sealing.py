@@ -62,7 +62,6 @@ def seal_run(summary: Summary, history: History, workspace: Workspace, settings:
         destination=workspace.root / bundle_name(summary),
         info={
             "Source-Organization": summary.owner,
-            "External-Identifier": summary.run,
             "Bagging-Date": f"{summary.ended_at:%Y-%m-%d}",
             "Bag-Software-Agent": f"Muster {summary.muster_version}",
         },

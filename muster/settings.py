@@ -1,14 +1,21 @@
 """Where things are: read once from the environment (`MUSTER_*`), passed in from there on."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from muster.errors import UsageError
+
+_PREFIX = "MUSTER_"
+_NOT_SETTINGS = {"MUSTER_LINEAGE"}  # marks the processes that Muster starts
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """One installation's folders and addresses. Secrets are never settings: they are named by them."""
 
-    model_config = SettingsConfigDict(env_prefix="MUSTER_", frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     home: Path = Path(".muster")
     """The data directory: ledger, keys, runs, outbox, the embedded estate."""
@@ -19,8 +26,21 @@ class Settings(BaseSettings):
     """Evidence store: a folder, or `s3://bucket/prefix`; default: the embedded estate's bucket, else a folder."""
     store_endpoint: str = ""
     """URL of an S3 server other than AWS."""
+    store_lock_days: int | None = None
+    """Days of Object Lock retention asked for with each bundle; default: whatever the bucket's own default is."""
     signing_key: Path | None = None
     """PEM file with the Ed25519 private key; default: made once in the data directory."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """The settings in `MUSTER_*`; an unknown one is a `UsageError`, since a typo would be silent otherwise."""
+        keys = {k.removeprefix(_PREFIX).lower(): v for k, v in environment.items()
+                if k.startswith(_PREFIX) and k not in _NOT_SETTINGS}  # fmt: skip
+        try:
+            return cls.model_validate(keys)
+        except ValidationError as error:
+            faults = "; ".join(f"{_PREFIX}{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+            raise UsageError(f"the environment is wrong: {faults}", "docs/settings.md lists every variable") from None
 
     @property
     def root(self) -> Path:

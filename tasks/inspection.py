@@ -144,7 +144,7 @@ def canary_state(connection: psycopg.Connection, canary: Canary, stage: str, aft
     id_, time_ = sql.Identifier(canary.id_column), sql.Identifier(canary.time_column)
     garbled: sql.Composable = sql.SQL("0")
     if canary.checksum_column:
-        garbled = sql.SQL("count(*) filter (where {} is distinct from " + CHECKSUM + ")").format(  # type: ignore[arg-type]
+        garbled = sql.SQL("count(*) filter (where {} is distinct from " + CHECKSUM + ")").format(
             sql.Identifier(canary.checksum_column), id=id_, time=time_
         )
     query = sql.SQL("select count(*), max({id}), max({time}), bool_or({id} = %s), {garbled} from {table}").format(
@@ -179,5 +179,3 @@ def listening_sockets(server: Server) -> tuple[str, ...]:
             if connection.status == psutil.CONN_LISTEN:
                 found.add(f"{connection.laddr.ip}:{connection.laddr.port}")
     return tuple(sorted(found))
-
-

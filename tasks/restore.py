@@ -190,9 +190,7 @@ def _assert_room(context: Context, backup: Backup) -> None:
 
 def _mark(context: Context, spec: RestoreSpec, target: Restorable) -> SourceMark:
     mark = target.source_mark(spec.canary, spec.database) if spec.canary else None
-    return mark or SourceMark(
-        canary_id=None, written_at=None, seen_at=context.clock.now(), source="the drill's clock"
-    )
+    return mark or SourceMark(canary_id=None, written_at=None, seen_at=context.clock.now(), source="the drill's clock")
 
 
 def _rule(choice: BackupChoice) -> str:

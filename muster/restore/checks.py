@@ -43,9 +43,7 @@ def spec_of(plan: Plan) -> RestoreSpec:
     return plan.restore
 
 
-def judge(
-    check: str, ok: bool, expected: str, seen: str, advice: str = "", detail: tuple[str, ...] = ()
-) -> Finding:
+def judge(check: str, ok: bool, expected: str, seen: str, advice: str = "", detail: tuple[str, ...] = ()) -> Finding:
     """A pass or a fail; advice is for the fail only."""
     return Finding(
         check=check,
@@ -79,8 +77,10 @@ def restored(history: History, _plan: Plan) -> Finding:
     failure = history.failure()
     if failure is None:
         done = [e.step for e in history.of(EventKind.SUCCEEDED)]
-        return judge("restored", True, expected, f"{len(done)} steps came to their end") if done else unseen(
-            "restored", expected, "no step ran"
+        return (
+            judge("restored", True, expected, f"{len(done)} steps came to their end")
+            if done
+            else unseen("restored", expected, "no step ran")
         )
     seen = f"step {failure.step}: {failure.body['message']}"
     if failure.body["cause"] == "system":
@@ -278,9 +278,7 @@ def catalog_matches(history: History, plan: Plan) -> Finding:
     if seen is None or not wanted:
         return unseen("structure", expected, "" if wanted else "the committed catalog is empty")
     diff = tuple(
-        line
-        for line in unified_diff(wanted, seen.lines, lineterm="", n=0)
-        if not line.startswith(("---", "+++", "@@"))
+        line for line in unified_diff(wanted, seen.lines, lineterm="", n=0) if not line.startswith(("---", "+++", "@@"))
     )
     return judge(
         "structure", not diff, f"{len(wanted)} objects as committed",

@@ -2,7 +2,7 @@
 
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from muster.drill import Told
 from muster.errors import UsageError
@@ -35,7 +35,7 @@ def _target(history: History, plan: Plan) -> str:
 
 def _measures(history: History, plan: Plan) -> tuple[Measure, ...]:
     objectives = plan.objectives
-    other = "serving" if objectives.rto_until == "verified" else "verified"
+    other: Literal["serving", "verified"] = "serving" if objectives.rto_until == "verified" else "verified"
     time, beside = recovery_seconds(history, objectives.rto_until), recovery_seconds(history, other)
     note = f"until {objectives.rto_until}"
     if beside.complete:

@@ -24,7 +24,7 @@ class RecoveryTime:
 
 
 def phases(history: History) -> tuple[Phase, ...]:
-    """Every step's span, and every undo's, in order of start."""
+    """Every step's span in order of start, then the undo as one span; an undo that failed stands by itself."""
     started = history.of(EventKind.STARTED)
     if not started:
         return ()
@@ -33,8 +33,18 @@ def phases(history: History) -> tuple[Phase, ...]:
     back = _spans(history, EventKind.UNDO_STARTED, _UNDO_ENDS, origin)
     return (
         *(p.model_copy(update={"lane": "recovery" if p.name in RECOVERY else "verification"}) for p in forward),
-        *(p.model_copy(update={"name": f"undo {p.name}", "lane": "undo"}) for p in back),
+        *_undo(back),
     )
+
+
+def _undo(spans: list[Phase]) -> list[Phase]:
+    if not spans:
+        return []
+    end = max(p.start + p.seconds for p in spans)
+    first = spans[0].start
+    failed = [p.model_copy(update={"name": f"undo {p.name}", "lane": "undo"}) for p in spans if p.state != "undone"]
+    state = "failed" if failed else "undone"
+    return [Phase(name="undo", start=first, seconds=end - first, state=state, lane="undo"), *failed]
 
 
 def _spans(history: History, begins: EventKind, ends: dict[EventKind, str], origin: int) -> list[Phase]:

@@ -80,7 +80,7 @@ def ask(connection: psycopg.Connection, question: Question) -> Rung:
     """Ask one question."""
     try:
         with connection.cursor(row_factory=tuple_row) as cursor:
-            answers = cursor.execute(sql.SQL(question.query)).fetchall()  # type: ignore[arg-type]
+            answers = cursor.execute(sql.SQL(question.query)).fetchall()
     except psycopg.errors.Error as error:
         return _unanswered(question.name, question.asked, error)
     wanting = tuple(sorted(name for name, bad in answers if bad))
@@ -103,7 +103,7 @@ def _behind(cursor: psycopg.Cursor[tuple[object, ...]], pair: tuple[object, ...]
     title, sequence_schema, sequence, schema, table, column, increment = map(str, pair)
     edge = "max" if int(increment) > 0 else "min"
     row = cursor.execute(
-        sql.SQL("select (select last_value from {}), (select " + edge + "({})::bigint from {})").format(  # type: ignore[arg-type]
+        sql.SQL("select (select last_value from {}), (select " + edge + "({})::bigint from {})").format(
             sql.Identifier(sequence_schema, sequence), sql.Identifier(column), sql.Identifier(schema, table)
         )
     ).fetchone()

@@ -11,7 +11,6 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 from pydantic import BaseModel, ConfigDict
-from tasks.estate.card import Card, read_card
 
 from muster.errors import Refusal
 from muster.journal import Observation
@@ -26,6 +25,7 @@ from muster.restore.observations import (
 )
 from muster.restore.spec import Canary
 from muster.settings import Settings
+from tasks.estate.card import Card, read_card
 from tasks.postgres.basebackup import assert_chain_is_whole, read_backups, read_label
 from tasks.postgres.references import read_references
 from tasks.postgres.walaudit import audit_wal
@@ -51,7 +51,7 @@ class Target:
         self._spec = spec
         self._card: Card | None = None if spec.folder else read_card(settings)
         self._folder = spec.folder or settings.estate
-        if spec.folder is None and self._card is None:
+        if spec.folder is None and (self._card is None or self._card.shop is None):
             raise Refusal("the embedded estate is not up", "start it with `muster up`, or run with `--up`")
 
     @property
@@ -165,5 +165,3 @@ def _one(connection: psycopg.Connection, query: str) -> object:
     with connection.cursor(row_factory=tuple_row) as cursor:
         row = cursor.execute(query.encode()).fetchone()
     return row[0] if row else None
-
-

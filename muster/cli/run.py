@@ -1,0 +1,143 @@
+"""`muster run`: start a plan's drill, watch its journal, tell how it ended.
+
+Promises: the drill runs through its Prefect deployment unless `--here`; Ctrl-C undoes and seals, whoever runs it; what
+is shown comes from the journal, the record.
+"""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from evidence.outbox import Outbox
+from muster.cli.watching import Watch, shown_progress
+from muster.conduct import Conductor, Request, summarise
+from muster.errors import LeftBehind, UsageError
+from muster.journal import EventKind, History
+from muster.ledger import Ledger, open_ledger
+from muster.plan import Plan, find_plan
+from muster.report.terminal import render_terminal
+from muster.saga import Injection
+from muster.settings import Settings
+from muster.verdict import exit_code_of
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line of `muster run`."""
+
+    plan: str
+    reason: str
+    up: bool
+    here: bool
+    inject_error: str | None
+    inject_kill: str | None
+    as_json: bool
+
+    @property
+    def injection(self) -> Injection | None:
+        """The fault to plant in Muster itself."""
+        if self.inject_kill:
+            return Injection(self.inject_kill, "kill")
+        return Injection(self.inject_error) if self.inject_error else None
+
+
+def run(settings: Settings, options: Options) -> int:
+    """Run the plan once; the exit code tells how it ended."""
+    from flows.registry import conductor_of, drill_of
+
+    plan = find_plan(settings.plans, options.plan)
+    _assert_steps_exist(options, [step.name for step in drill_of(plan.kind).steps])
+    console = Console(stderr=options.as_json)
+    with ExitStack() as stack:
+        stack.enter_context(terminated_as_interrupted())
+        if options.up:
+            from muster.cli.up import estate_up
+
+            stack.enter_context(estate_up(settings, console))
+        ledger = stack.enter_context(open_ledger(settings.ledger_url))
+        conductor = conductor_of(settings, ledger)
+        watch = Watch(ledger, tuple(step.name for step in drill_of(plan.kind).steps))
+        with nullcontext() if options.as_json else shown_progress(watch, console):
+            name = (
+                _run_here(conductor, plan, options, watch)
+                if options.here
+                else _deployed(settings, plan, options, watch)
+            )
+        return _tell(conductor, ledger, name, options, console)
+
+
+def _run_here(conductor: Conductor, plan: Plan, options: Options, watch: Watch) -> str:
+    request = Request(reason=options.reason, injection=options.injection)
+    return conductor.conduct(plan, request, on_open=watch.follow).run
+
+
+def _deployed(settings: Settings, plan: Plan, options: Options, watch: Watch) -> str:
+    from flows.remote import run_deployment
+
+    if options.inject_kill:
+        raise UsageError("--inject-kill needs --here", "it kills the process that runs the drill")
+    return run_deployment(settings, plan, options.reason, options.inject_error, watch.follow)
+
+
+def _tell(conductor: Conductor, ledger: Ledger, run: str, options: Options, console: Console) -> int:
+    history = History(ledger.read_events(run))
+    plan = Plan.model_validate(history[0].body["plan"])
+    summary = summarise(conductor.drill_of(plan.kind), plan, history.sealed_part())
+    bundle = bundle_of(conductor.settings, history)
+    if options.as_json:
+        print(summary.model_dump_json(indent=2))
+    else:
+        render_terminal(summary, console, bundle=_where(history, bundle), verify=f"{_muster()} verify {shown(bundle)}")
+    return exit_code_of(summary.outcome, left_behind=bool(history.needs_undo()))
+
+
+def bundle_of(settings: Settings, history: History) -> Path:
+    """The local copy of the run's bundle."""
+    sealed = history.of(EventKind.SEALED)
+    path = Outbox(settings.outbox).path_of(str(sealed[-1].body["key"])) if sealed else None
+    if path is None:
+        raise LeftBehind(f"run {history[0].run} is not sealed yet", f"run `muster undo run {history[0].run}`")
+    return path
+
+
+def _where(history: History, bundle: Path) -> str:
+    sent = history.of(EventKind.SENT)
+    return f"{shown(bundle)}" + ("" if sent else " (waits for the object store)")
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be typed from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _muster() -> str:
+    """How this very command can be typed from here."""
+    program = Path(sys.argv[0])
+    return shown(program.absolute()) if program.name == "muster" and program.exists() else "muster"
+
+
+def _assert_steps_exist(options: Options, steps: list[str]) -> None:
+    for step in (options.inject_error, options.inject_kill):
+        if step is not None and step not in steps:
+            raise UsageError(f"there is no step {step!r}", f"the steps are {', '.join(steps)}")
+
+
+@contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """Treat SIGTERM and the death of the terminal as Ctrl-C: undo, seal, leave."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
