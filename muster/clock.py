@@ -21,7 +21,9 @@ class SystemClock:
     """This machine's clocks."""
 
     def now(self) -> datetime:
+        """Wall time, aware, UTC."""
         return datetime.now(UTC)
 
     def monotonic_ns(self) -> int:
+        """Nanoseconds since an arbitrary point; never steps back."""
         return time.monotonic_ns()

@@ -110,9 +110,9 @@ class Conductor:
             journal.append(EventKind.SENT, key=key)
 
     def _finish(self, run: Run) -> bool:
-        if run.outcome is None or run.needs_undo:
-            if not self.ledger.take_over(run, this_process(), LEASE_SECONDS, owner_is_dead=is_dead(run.owner)):
-                return False
+        is_open = run.outcome is None or run.needs_undo
+        if is_open and not self.ledger.take_over(run, this_process(), LEASE_SECONDS, owner_is_dead=is_dead(run.owner)):
+            return False
         journal = Journal(run.run, self.ledger, self.clock)
         if not journal.history:  # it died before its first event: nothing was touched
             self.ledger.close_run(run.run, Outcome.ABORTED)

@@ -103,7 +103,7 @@ class Observation(BaseModel):
 
 
 M = TypeVar("M", bound=BaseModel)
-O = TypeVar("O", bound=Observation)
+Obs = TypeVar("Obs", bound=Observation)
 
 
 class History(Sequence[Event]):
@@ -132,14 +132,14 @@ class History(Sequence[Event]):
                 return model.model_validate(event.body["result"])
         return None
 
-    def observed(self, model: type[O]) -> tuple[O, ...]:
+    def observed(self, model: type[Obs]) -> tuple[Obs, ...]:
         """Every observation of one type, in the order in which it was made."""
         name = model.__name__
         return tuple(
             model.model_validate(e.body["value"]) for e in self.of(EventKind.OBSERVED) if e.body["type"] == name
         )
 
-    def latest(self, model: type[O]) -> O | None:
+    def latest(self, model: type[Obs]) -> Obs | None:
         """The newest observation of one type, or `None` when there was none."""
         found = self.observed(model)
         return found[-1] if found else None

@@ -41,7 +41,8 @@ _QUERIES = (
        from pg_index i join pg_class c on c.oid = i.indrelid join pg_namespace n on n.oid = c.relnamespace
       where n.nspname !~ '^pg_' and """
     + _OWN.format(catalog="pg_class", oid="c.oid"),
-    """select format('sequence %I.%I %s increment %s', n.nspname, c.relname, format_type(s.seqtypid, null), s.seqincrement)
+    """select format('sequence %I.%I %s increment %s', n.nspname, c.relname, format_type(s.seqtypid, null),
+         s.seqincrement)
        from pg_sequence s join pg_class c on c.oid = s.seqrelid join pg_namespace n on n.oid = c.relnamespace
       where """
     + _OWN.format(catalog="pg_class", oid="c.oid"),
