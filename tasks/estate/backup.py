@@ -90,5 +90,5 @@ class BackupJob:
             shutil.rmtree(full)
         label = read_label(fulls[-_KEPT:][0])
         if label is not None:
-            argv = [str(server.binaries.tool("pg_archivecleanup")), str(self.shop.archive), label.start_segment]
+            argv = [str(server.binaries.tool("pg_archivecleanup")), "-b", str(self.shop.archive), label.start_segment]
             self.shop.processes.run(argv, log="archivecleanup.log", timeout=60)

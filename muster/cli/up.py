@@ -1,0 +1,136 @@
+"""`muster up`: the embedded estate in the foreground, with its addresses.
+
+Promises: Ctrl-C, SIGTERM and the death of the terminal all stop every part; a second Ctrl-C does not cut the stop short.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import make_url
+
+from muster.cli.run import terminated_as_interrupted
+from muster.errors import MusterError
+from muster.settings import Settings
+from muster.verdict import ExitCode
+from tasks.estate.card import Card
+from tasks.estate.estate import Estate, Part
+from tasks.estate.shop import ORDERS
+
+_BACKUP_EVERY = 300.0
+"""Seconds between backups. Old ones go with their part of the archive, so that a long stay does not fill the disk."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def up(settings: Settings, *, scale: int | None = None) -> int:
+    """Keep the estate up until told to stop; `scale` is the number of orders in the demo shop."""
+    console = Console()
+    with terminated_as_interrupted(), estate_up(settings, console, orders=scale or ORDERS) as (estate, card):
+        console.print(addresses(card, settings))
+        console.print("\nCtrl-C stops all of it.", style="dim")
+        try:
+            _keep(estate, console)
+        except KeyboardInterrupt:
+            console.print("stopping", style="dim")
+    return ExitCode.PASS
+
+
+@contextmanager
+def estate_up(settings: Settings, console: Console, *, orders: int = ORDERS) -> Iterator[tuple[Estate, Card]]:
+    """The estate for the time of a `with` block, its start shown on the console."""
+    estate = Estate(settings, orders=orders)
+    try:
+        with _Progress(console) as progress:
+            card = estate.start(progress.tell)
+        yield estate, card
+    finally:
+        with _undisturbed():
+            estate.stop()
+
+
+def addresses(card: Card, settings: Settings) -> Table:
+    """Where everything is, one line a part."""
+    table = Table.grid(padding=(0, 2))
+    if card.scheduler:
+        table.add_row("Prefect UI", card.scheduler.ui)
+    if card.objects:
+        where = f"{card.objects.endpoint}  bucket {card.objects.bucket}, keys in {card.objects.credentials_file}"
+        table.add_row("S3", Text(where))
+    if card.shop:
+        table.add_row("PostgreSQL", Text(f"psql '{card.shop.dsn}'", no_wrap=True))
+    table.add_row("Ledger", Text(make_url(settings.ledger_url).render_as_string(hide_password=True)))
+    return table
+
+
+def _keep(estate: Estate, console: Console) -> None:
+    """Watch over the estate for ever: say what died, take a backup now and then."""
+    told: set[str] = set()
+    next_backup = time.monotonic() + _BACKUP_EVERY
+    while True:
+        time.sleep(1)
+        for name in set(estate.dead()) - told:
+            told.add(name)
+            console.print(f"{name} has died, see {estate.processes.logs}/{name}.log", style="red", markup=False)
+        if time.monotonic() >= next_backup:
+            next_backup = time.monotonic() + _BACKUP_EVERY
+            try:
+                estate.back_up()
+            except MusterError as error:
+                console.print(f"no backup: {error}", style="red", markup=False)
+
+
+class _Progress:
+    """What each part is doing: live on a terminal, one line a change elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._words: dict[Part, str] = {}
+        self._began = time.monotonic()
+        self._took: dict[Part, float] = {}
+        self._live = Live(console=console, refresh_per_second=8, get_renderable=self._table)
+
+    def __enter__(self) -> "_Progress":
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def tell(self, part: Part, words: str) -> None:
+        """What the part is doing now."""
+        if words == "ready":
+            self._took[part] = time.monotonic() - self._began
+        self._words = {**self._words, part: words}  # replaced, since another thread draws it
+        if not self._console.is_terminal:
+            self._console.print(f"{part}: {words}", markup=False, highlight=False)
+
+    def _table(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        for part, words in self._words.items():
+            took = self._took.get(part)
+            sign = Spinner("dots", style="cyan") if took is None else Text("✓", "green")
+            table.add_row(sign, part.value, words, Text("" if took is None else f"{took:.1f} s", "dim"))
+        return table
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let no signal cut the stop short; it is bounded by itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
