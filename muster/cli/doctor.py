@@ -123,9 +123,8 @@ def _estate(settings: Settings) -> Iterator[Line]:
         yield Line("estate", "not up (`muster up` keeps it, `muster run --up` starts it for one run)")
         return
     dead = [part for part in ("shop", "objects", "scheduler") if getattr(card, part) is None]
-    yield Line(
-        "estate", f"up, kept by process {card.keeper.pid}", f"{', '.join(dead)} died: restart it" if dead else ""
-    )
+    advice = f"{', '.join(dead)} died: stop `muster up` and start it again" if dead else ""
+    yield Line("estate", f"up, kept by process {card.keeper.pid}", advice)
 
 
 def _ledger(settings: Settings) -> Iterator[Line]:
@@ -177,7 +176,8 @@ _LOOKS: tuple[tuple[str, Look], ...] = (
 def _show(lines: tuple[Line, ...], console: Console) -> None:
     table = Table.grid(padding=(0, 2))
     for line in lines:
-        table.add_row(Text("ok", "green") if line.ok else Text("do", "bold red"), Text(line.name), Text(line.seen))
+        sign = Text("ok", "green") if line.ok else Text("do", "bold red")
+        table.add_row(sign, Text(line.name), Text(line.seen, overflow="fold"))
         if line.advice:
             table.add_row("", "", Text(f"-> {line.advice}", "bold"))
     console.print(table)

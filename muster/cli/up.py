@@ -1,6 +1,6 @@
 """`muster up`: the embedded estate in the foreground, with its addresses.
 
-Promises: Ctrl-C, SIGTERM and the death of the terminal all stop every part; a second Ctrl-C does not cut the stop short.
+Promises: Ctrl-C, SIGTERM and the death of the terminal all stop every part; a second signal does not cut that short.
 """
 
 import signal
@@ -65,7 +65,7 @@ def addresses(card: Card, settings: Settings) -> Table:
         where = f"{card.objects.endpoint}  bucket {card.objects.bucket}, keys in {card.objects.credentials_file}"
         table.add_row("S3", Text(where))
     if card.shop:
-        table.add_row("PostgreSQL", Text(f"psql '{card.shop.dsn}'", no_wrap=True))
+        table.add_row("PostgreSQL", Text(f"psql '{card.shop.dsn}'"))
     table.add_row("Ledger", Text(make_url(settings.ledger_url).render_as_string(hide_password=True)))
     return table
 

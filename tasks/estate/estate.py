@@ -90,10 +90,8 @@ class Estate:
 
     def dead(self) -> tuple[str, ...]:
         """Names of servers that were started, and do not run."""
-        alive = self.processes.alive()
-        return tuple(
-            name for lane in _STOP_ORDER for name in lane if name in self.processes.names() and name not in alive
-        )
+        dead = set(self.processes.names()) - set(self.processes.alive())
+        return tuple(name for lane in _STOP_ORDER for name in lane if name in dead)
 
     def stop(self) -> None:
         """Make sure that no part runs, then that no trace but the data is left. Safe to repeat."""

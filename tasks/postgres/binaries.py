@@ -74,8 +74,11 @@ def wheel_binaries() -> Binaries:
 
 def every_installation(places: Iterable[tuple[Source, Path]] | None = None) -> Iterator[Binaries]:
     """Every installation on this machine, in the order of preference."""
+    seen: set[Path] = set()
     for source, folder in known_places() if places is None else places:
-        if binaries := _inspect(source, folder):
+        binaries = _inspect(source, folder)
+        if binaries and binaries.folder not in seen:
+            seen.add(binaries.folder)
             yield binaries
 
 
@@ -110,8 +113,11 @@ def _wheel_folder() -> Path | None:
 
 @cache
 def _inspect(source: Source, folder: Path) -> Binaries | None:
-    """What is in the folder; `None` when it holds no server that answers."""
-    program = folder / "postgres"
+    """What is in the folder; `None` when it holds no server that answers.
+
+    A link such as /usr/local/bin/postgres is followed: the other programs are beside the real one.
+    """
+    program = (folder / "postgres").resolve()
     if not os.access(program, os.X_OK):
         return None
     try:
@@ -119,7 +125,7 @@ def _inspect(source: Source, folder: Path) -> Binaries | None:
     except (OSError, subprocess.SubprocessError):
         return None
     match = re.search(r"\(PostgreSQL\) ((\d+)\S*)", said)
-    return Binaries(folder, match[1], int(match[2]), source) if match else None
+    return Binaries(program.parent, match[1], int(match[2]), source) if match else None
 
 
 def _number(text: str) -> int:
