@@ -74,11 +74,18 @@ class Stop:
         return None
 
 
-def replay(server: Server, restored: Restored, stop: Stop | None, seconds: float) -> str:
+def bounded(command: str | None, until: str | None) -> str:
+    """A restore command that finds no segment later than `until`: a lost source would have archived no more."""
+    if not command or not until:
+        return command or ""
+    return f"test ! %f '>' {until} && {{ {command}; }}"
+
+
+def replay(server: Server, restored: Restored, stop: Stop | None, until: str | None, seconds: float) -> str:
     """Start the server in recovery and wait until it stands at `stop`, or is out of recovery. Returns the LSN."""
     (server.data / "recovery.signal").touch()
     (server.data / "standby.signal").unlink(missing_ok=True)
-    settings = ISOLATED | inherited_settings(server) | {"restore_command": restored.restore_command or ""}
+    settings = ISOLATED | inherited_settings(server) | {"restore_command": bounded(restored.restore_command, until)}
     if stop:
         settings |= {stop.setting: stop.value, "recovery_target_action": "pause"}
     server.start(settings, wait=False)

@@ -28,7 +28,7 @@ from muster.restore.spec import BackupChoice, RecoveryTarget, RestoreSpec
 from tasks import recovery
 from tasks.inspection import inspect_at_reference, inspect_restored
 from tasks.postgres.binaries import Binaries, find_binaries
-from tasks.postgres.lsn import lsn_value
+from tasks.postgres.lsn import lsn_value, segment_number, segment_of_name
 from tasks.postgres.server import Server
 from tasks.process import Processes
 from tasks.targets.restorable import Restorable, Work
@@ -40,6 +40,7 @@ def choose_backup(context: Context) -> Chosen:
     """Choose the backup by the plan's rule, and note what a loss at this moment would cost."""
     spec, target = _spec(context), _target(context)
     context.observe(target.identify())
+    archive_end = target.archive_end()  # before the mark, so that the loss is never told too small
     context.observe(_mark(context, spec, target))
     candidates = eligible_backups(target.backups(), spec, context)
     if not candidates:
@@ -56,7 +57,8 @@ def choose_backup(context: Context) -> Chosen:
         candidates=len(candidates),
         rule=_rule(spec.backup),
         seed=seed if spec.backup.choose == "random" else None,
-        reference=fitting_reference(target.references(), backup, spec.recovery) if spec.rows else None,
+        reference=(fitting_reference(target.references(), backup, spec.recovery, archive_end) if spec.rows else None),
+        archive_end=archive_end,
         binaries=binaries.folder,
         server_version=binaries.version,
         binaries_found=binaries.source,
@@ -85,11 +87,15 @@ def pick(candidates: tuple[Backup, ...], choice: BackupChoice, seed: int) -> Bac
     return candidates[-1]
 
 
-def fitting_reference(references: Iterable[Reference], backup: Backup, to: RecoveryTarget) -> Reference | None:
+def fitting_reference(
+    references: Iterable[Reference], backup: Backup, to: RecoveryTarget, archive_end: str | None
+) -> Reference | None:
     """The newest reference that the chosen backup can be compared with on the way to the recovery target."""
     if backup.form == "dump":
         return next((r for r in references if r.point == backup.label), None)
     fitting = [r for r in references if backup.stop_lsn is None or lsn_value(r.lsn) >= lsn_value(backup.stop_lsn)]
+    if archive_end is not None:
+        fitting = [r for r in fitting if segment_number(r.lsn) <= segment_of_name(archive_end)]
     if to.name is not None:
         fitting = [r for r in fitting if r.point == to.name]
     if to.time is not None:
@@ -124,7 +130,7 @@ def replay_log(context: Context) -> Replayed:
     if restored.running:
         return Replayed(stage="end", lsn=recovery.current_lsn(server))
     stop = recovery.Stop.at_reference(chosen.reference) or recovery.Stop.at_target(spec.recovery)
-    lsn = recovery.replay(server, restored, stop, context.seconds_left)
+    lsn = recovery.replay(server, restored, stop, _chosen(context).archive_end, context.seconds_left)
     is_target = chosen.reference is None or chosen.reference.point == spec.recovery.name
     if stop and is_target:
         context.observe(PointReached(asked=stop.words, reached=True, seen=f"recovery paused there, at {lsn}"))
@@ -149,7 +155,7 @@ def promote_restored(context: Context) -> Served:
     elif replayed.stage == "reference":
         server.stop("fast")
         stop = recovery.Stop.at_target(spec.recovery)
-        lsn = recovery.replay(server, restored, stop, context.seconds_left)
+        lsn = recovery.replay(server, restored, stop, _chosen(context).archive_end, context.seconds_left)
         if stop:
             context.observe(PointReached(asked=stop.words, reached=True, seen=f"recovery paused there, at {lsn}"))
             recovery.leave_recovery(server, context.seconds_left)
@@ -229,6 +235,7 @@ def _work(context: Context) -> Work:
         binaries=_binaries(context),
         spec=_spec(context),
         seconds_left=context.seconds_left,
+        archive_end=_chosen(context).archive_end,
     )
 
 

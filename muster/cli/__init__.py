@@ -105,11 +105,14 @@ def reference(
     dsn_env: Annotated[str, typer.Option(help="Name of the variable that holds the source's DSN.")],
     output: Annotated[Path, typer.Option(help="Folder for the reference file.")],
     point: Annotated[str | None, typer.Option(help="Name of the restore point; default: from the time.")] = None,
+    catalog: Annotated[
+        Path | None, typer.Option(help="Also write the structure to this file, to be committed.")
+    ] = None,
 ) -> int:
     """Take a reference in the source: fingerprints of every table at a named restore point."""
     from muster.cli.reference import reference
 
-    return reference(_settings(), plan, dsn_env, output, point)
+    return reference(_settings(), plan, dsn_env, output, point, catalog)
 
 
 @undo_app.command("list")

@@ -10,11 +10,14 @@ from muster.errors import UsageError
 from muster.plan import find_plan
 from muster.settings import Settings
 from muster.verdict import ExitCode
+from tasks.postgres.catalog import read_catalog, write_catalog
 from tasks.postgres.reference import take_reference
 from tasks.postgres.references import write_reference
 
 
-def reference(settings: Settings, plan: str, dsn_env: str, output: Path, point: str | None) -> int:
+def reference(
+    settings: Settings, plan: str, dsn_env: str, output: Path, point: str | None, catalog: Path | None
+) -> int:
     """Fingerprint the plan's database in the source while its writers wait, and write the reference file."""
     found = find_plan(settings.plans, plan)
     if found.restore is None:
@@ -36,6 +39,10 @@ def reference(settings: Settings, plan: str, dsn_env: str, output: Path, point: 
             f"the reference could not be taken: {error}",
             "the role needs to read and lock every table, and to execute pg_create_restore_point",
         ) from None
+    if catalog:
+        with connect() as connection:
+            write_catalog(read_catalog(connection), taken.database, catalog)
+        print(f"{catalog}: commit it, and name it as `restore.catalog` in the plan")
     path = write_reference(taken, output)
     rows = sum(t.rows for t in taken.tables)
     print(f"{path}: {len(taken.tables)} tables, {rows:,} rows at restore point {taken.point} ({taken.lsn})")

@@ -164,8 +164,13 @@ def _checks(sheet: _Sheet, run: Summary) -> None:
     if findings:
         widths = _check_widths(sheet, findings)
         sheet.row([sheet.text(head, "dim") for head in ("", "", "expected", "seen")], widths)
+        together = wording.unobserved(run) if len(wording.unobserved(run)) > 2 else ()
         for finding in findings:
-            _check(sheet, finding, widths)
+            if finding not in together:
+                _check(sheet, finding, widths)
+        if together:
+            names = sheet.text(f"not observed, so not judged: {', '.join(f.check for f in together)}")
+            sheet.line(names, lead=_signed(sheet, "inconclusive") + sheet.text("  "))
     if quiet := wording.not_asked(run):
         sheet.line(sheet.text(f"not asked: {', '.join(f.check for f in quiet)}", "dim"))
 

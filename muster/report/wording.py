@@ -81,6 +81,13 @@ def asked(summary: Summary) -> tuple[Finding, ...]:
     return tuple(f for verdict in order for f in summary.findings if f.verdict is verdict)
 
 
+def unobserved(summary: Summary) -> tuple[Finding, ...]:
+    """The checks that could not be judged, since the drill ended before what they need was observed."""
+    return tuple(
+        f for f in summary.findings if f.verdict is Verdict.INCONCLUSIVE and f.seen.startswith("not observed")
+    )
+
+
 def not_asked(summary: Summary) -> tuple[Finding, ...]:
     """The checks for which the plan did not ask."""
     return tuple(f for f in summary.findings if f.verdict is None)

@@ -74,6 +74,8 @@ class Chosen(Observation):
     rule: str
     seed: int | None
     reference: Reference | None
+    archive_end: str | None = None
+    """Last segment in the archive when the drill began. Nothing later is used: a lost source archives no more."""
     binaries: Path
     server_version: str
     binaries_found: str

@@ -17,7 +17,7 @@ _COMPLAINT = re.compile(r"error: (.*)")
 
 def audit_wal(archive: Path, start_lsn: str | None, work: Work) -> WalArchived:
     """Every segment from the backup's start to the archive's end, and every record's checksum in them."""
-    names = archived_segments(archive)
+    names = [n for n in archived_segments(archive) if work.archive_end is None or n <= work.archive_end]
     timeline = names[-1][:8] if names else "00000001"
     first = segment_number(start_lsn) if start_lsn else (segment_of_name(names[0]) if names else 0)
     there = {segment_of_name(n): n for n in names if n[:8] <= timeline and segment_of_name(n) >= first}

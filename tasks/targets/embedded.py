@@ -26,7 +26,7 @@ from muster.restore.observations import (
 from muster.restore.spec import Canary
 from muster.settings import Settings
 from tasks.estate.card import Card, read_card
-from tasks.postgres.basebackup import assert_chain_is_whole, read_backups, read_label
+from tasks.postgres.basebackup import archived_segments, assert_chain_is_whole, read_backups, read_label
 from tasks.postgres.references import read_references
 from tasks.postgres.walaudit import audit_wal
 from tasks.targets.restorable import Work
@@ -92,6 +92,10 @@ class Target:
         if row is None:
             return None
         return SourceMark(canary_id=row[0], written_at=row[1], seen_at=row[2], source="asked the source")
+
+    def archive_end(self) -> str | None:
+        """The newest segment in `archive/`."""
+        return max(archived_segments(self._archive), default=None)
 
     def references(self) -> tuple[Reference, ...]:
         """The references in `references/`."""

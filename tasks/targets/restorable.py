@@ -22,6 +22,8 @@ class Work:
     binaries: Binaries
     spec: RestoreSpec
     seconds_left: float
+    archive_end: str | None = None
+    """The archive counts up to this segment."""
 
     @property
     def data(self) -> Path:
@@ -48,6 +50,10 @@ class Restorable(Protocol):
 
     def source_mark(self, canary: Canary, database: str) -> SourceMark | None:
         """The newest canary in the source; `None` when this target cannot ask its source."""
+        ...
+
+    def archive_end(self) -> str | None:
+        """Name of the newest segment in the archive of the log; `None` for a form without one."""
         ...
 
     def references(self) -> tuple[Reference, ...]:
