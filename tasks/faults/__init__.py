@@ -1,0 +1,1 @@
+"""Faults planted on purpose, one catalogue a kind of drill: `FORMS` and `make_base`."""
