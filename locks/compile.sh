@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Make the locks anew from pyproject.toml's ranges. Needs uv; the locks themselves need only pip.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+compile() { uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet "$@"; }
+compile --all-extras pyproject.toml -o locks/all.txt
+compile -c locks/all.txt --extra embedded --extra build pyproject.toml -o locks/drill.txt
+compile -c locks/all.txt --extra embedded --extra test pyproject.toml -o locks/test.txt
