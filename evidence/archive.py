@@ -3,9 +3,9 @@
 Promises: the same files give the same bytes; memory is flat whatever their size; the reader accepts only what the
 writer could have written (plain files, portable names in order, constant modes and times, nothing after the end),
 so a link, a device, a path that climbs or a second gzip member never reaches its caller.
-The trap: deflate leaves a few padding bits between blocks that no reader sees; only they can change unseen here.
-The digest of the whole file, kept in every receipt, covers them.
-Source: RFC 1951, RFC 1952; POSIX.1-2017 `pax`, ustar interchange format.
+The trap: deflate can say the same thing in several ways, so a flipped bit may change the file and nothing in it. The
+gzip header therefore carries, in an extra field that other tools skip, the SHA-256 of all bytes behind it.
+Source: RFC 1951, RFC 1952 (2.3.1.1, extra field); POSIX.1-2017 `pax`, ustar interchange format.
 """
 
 import hashlib
@@ -20,7 +20,8 @@ from evidence.durable import CHUNK
 from evidence.errors import SealError
 from evidence.names import is_portable
 
-_GZIP_HEADER = bytes.fromhex("1f8b08000000000000ff")  # deflate, no flags, no time, system unknown
+_GZIP_HEADER = bytes.fromhex("1f8b08040000000000ff") + struct.pack("<H2sH", 36, b"MU", 32)
+"""Deflate, an extra field, no time, system unknown; one subfield of 32 bytes follows: the digest."""
 _BLOCK = tarfile.BLOCKSIZE
 _END = bytes(2 * _BLOCK)
 _RAW = -zlib.MAX_WBITS
@@ -50,7 +51,7 @@ class Member:
 
 
 class ArchiveWriter:
-    """Writes members in the order of their names into `out`; everything lies in the folder `top`."""
+    """Writes members in the order of their names into `out`, a new file; everything lies in the folder `top`."""
 
     def __init__(self, out: BinaryIO, top: str) -> None:
         self._top = top
@@ -63,12 +64,14 @@ class ArchiveWriter:
             raise ValueError(f"{name} after {self._last}: members are written in the order of their names")
         self._last = name
         self._gzip.write(_header(f"{self._top}/{name}", size))
-        digest, written = hashlib.sha256(), 0
+        digest, left = hashlib.sha256(), size
         for piece in pieces:
+            left -= len(piece)
+            if left < 0:
+                break  # it grows, perhaps faster than it is read
             digest.update(piece)
             self._gzip.write(piece)
-            written += len(piece)
-        if written != size:
+        if left:
             raise SealError(f"{name} changed while it was sealed", "seal when nothing writes to it any more")
         self._gzip.write(bytes(-size % _BLOCK))
         return digest.hexdigest()
@@ -128,22 +131,31 @@ class _Deflater:
     def __init__(self, out: BinaryIO) -> None:
         self._out, self._zlib = out, zlib.compressobj(6, zlib.DEFLATED, _RAW)
         self._crc = self._size = 0
-        out.write(_GZIP_HEADER)
+        self._digest = hashlib.sha256()
+        out.write(_GZIP_HEADER + bytes(self._digest.digest_size))
 
     def write(self, content: bytes) -> None:
         self._crc, self._size = zlib.crc32(content, self._crc), self._size + len(content)
-        self._out.write(self._zlib.compress(content))
+        self._emit(self._zlib.compress(content))
 
     def close(self) -> None:
-        self._out.write(self._zlib.flush() + _trailer(self._crc, self._size))
+        self._emit(self._zlib.flush() + _trailer(self._crc, self._size))
+        self._out.seek(len(_GZIP_HEADER))
+        self._out.write(self._digest.digest())
+
+    def _emit(self, packed: bytes) -> None:
+        self._digest.update(packed)
+        self._out.write(packed)
 
 
 class _Inflater:
     def __init__(self, source: BinaryIO) -> None:
         self._source, self._zlib = source, zlib.decompressobj(_RAW)
         self._crc = self._size = 0
+        self._digest = hashlib.sha256()
         if source.read(len(_GZIP_HEADER)) != _GZIP_HEADER:
             raise ArchiveDamaged("it does not begin as a bundle's gzip stream does")
+        self._expected = source.read(self._digest.digest_size)
 
     def pieces(self, size: int) -> Iterator[bytes]:
         while size:
@@ -159,15 +171,17 @@ class _Inflater:
     def finish(self) -> None:
         if self._read(1):
             raise ArchiveDamaged("more content follows its end")
-        rest = self._zlib.unused_data + self._source.read(9)
+        rest = self._zlib.unused_data + self._feed(9)
         if rest[:8] != _trailer(self._crc, self._size):
             raise ArchiveDamaged("its checksum or length is wrong")
         if len(rest) > 8:
             raise ArchiveDamaged("something follows the end of its gzip stream")
+        if self._digest.digest() != self._expected:
+            raise ArchiveDamaged("its bytes are not those that were written")
 
     def _read(self, at_most: int) -> bytes:
         while not self._zlib.eof:
-            feed = self._zlib.unconsumed_tail or self._source.read(CHUNK)
+            feed = self._zlib.unconsumed_tail or self._feed(CHUNK)
             try:
                 piece = self._zlib.decompress(feed, at_most)
             except zlib.error as error:
@@ -178,6 +192,11 @@ class _Inflater:
             if not feed:
                 raise ArchiveDamaged("it ends too early")
         return b""
+
+    def _feed(self, at_most: int) -> bytes:
+        packed = self._source.read(at_most)
+        self._digest.update(packed)
+        return packed
 
 
 def _trailer(crc: int, size: int) -> bytes:

@@ -5,9 +5,7 @@ under its name whole and durable, or not at all.
 """
 
 import os
-import stat
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -17,7 +15,7 @@ from evidence.archive import ArchiveWriter
 from evidence.envelope import sign
 from evidence.errors import SealError
 from evidence.keys import public_key_of
-from evidence.names import is_portable
+from evidence.names import find_clash, is_portable
 from evidence.statement import statement
 
 if TYPE_CHECKING:
@@ -85,21 +83,15 @@ def _write(
 def _add(archive: ArchiveWriter, name: str, content: Path | bytes) -> str:
     if isinstance(content, bytes):
         return archive.add(name, len(content), [content])
-    with ExitStack() as stack:
-        source = stack.enter_context(_open(content))
+    with _open(content) as source:
         return archive.add(name, os.fstat(source.fileno()).st_size, durable.chunks(source))
 
 
 def _open(path: Path) -> BinaryIO:
-    """A plain file, opened without following a link and without waiting on a pipe."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        return durable.open_plain(path, follow=False)
     except OSError as error:
-        raise SealError(f"cannot read {path}: {error.strerror}", "members are plain, readable files") from error
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise SealError(f"{path} is not a plain file", "members are plain, readable files")
-    return os.fdopen(handle, "rb")
+        raise SealError(f"cannot seal {path}: {error.strerror}", "members are plain, readable files") from error
 
 
 def _size(content: Path | bytes) -> int:
@@ -112,15 +104,16 @@ def _size(content: Path | bytes) -> int:
 def _assert_sealable(members: Mapping[str, Path | bytes], destination: Path, info: Mapping[str, str]) -> None:
     if not members:
         raise SealError("a bundle needs at least one member", "seal the journal at least")
-    name = destination.name
-    if not name.endswith(bag.SUFFIX) or not is_portable(name) or "/" in name:
-        raise SealError(f"{name} is no name for a bundle", "use letters, digits and ._-, and end in .tar.gz")
+    name = destination.name.removesuffix(bag.SUFFIX)
+    if name == destination.name or not is_portable(name):
+        raise SealError(
+            f"{destination.name} is no name for a bundle", "use letters, digits and ._-, and end in .tar.gz"
+        )
     for member in members:
         if not is_portable(member):
             raise SealError(f"{member!r} is no portable name", "use letters, digits and ._+=,@- below 100 characters")
-    folded = {member.lower() for member in members}
-    if len(folded) < len(members):
-        raise SealError("two members differ only in case", "rename one: many disks would merge them")
+    if clash := find_clash(members):
+        raise SealError(f"{clash} cannot lie beside another member", "rename it: many disks fold upper and lower case")
     for label, value in info.items():
         if not bag.is_label(label, value):
             raise SealError(f"{label!r}: {value!r} is no label of a bag", "one line each, no leading space")

@@ -4,9 +4,11 @@ Promises: a reader never sees half a file under its final name; what returned is
 Source: rename(2), link(2), fsync(2), flock(2); a lock dies with its holder.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,6 +63,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def open_plain(path: Path, *, follow: bool) -> BinaryIO:
+    """Open a plain file to read; a pipe or a folder, and unless `follow` a link, is an `OSError`, never a wait."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a plain file", str(path))
+    return os.fdopen(handle, "rb")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ Source: POSIX.1-2017 3.282 (portable filename character set), with `+=,@` beside
 """
 
 import re
+from collections.abc import Iterable
 
 _SEGMENT = re.compile(r"(?!-)[A-Za-z0-9._+=,@-]{1,100}(?<!\.)")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
@@ -14,6 +15,20 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNOREC
 def is_portable(name: str) -> bool:
     """Whether `name`, with `/` between its segments, may stand in evidence."""
     return bool(name) and len(name) <= 200 and all(map(_is_portable_segment, name.split("/")))
+
+
+def find_clash(names: Iterable[str]) -> str | None:
+    """A name that equals another but for case, or that is a file where another needs a folder."""
+    taken: set[str] = set()
+    folders: set[str] = set()
+    for name in sorted(names):
+        folded = name.lower()
+        parents = {"/".join(folded.split("/")[:depth]) for depth in range(1, folded.count("/") + 1)}
+        if folded in taken or folded in folders or parents & taken:
+            return name
+        taken.add(folded)
+        folders |= parents
+    return None
 
 
 def _is_portable_segment(segment: str) -> bool:

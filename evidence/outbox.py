@@ -130,6 +130,8 @@ class Outbox:
         kept = self._sent / entry.key
         receipt = _read_receipt(kept)
         if receipt is None or receipt.sha256 != entry.sha256:
+            if not entry.bundle.is_file():
+                raise StoreError(f"{entry.bundle} is gone from the outbox", "restore the file, or delete its folder")
             receipt = store.put(entry.key, entry.bundle, entry.sha256)
             durable.make_folders(kept.parent)
             durable.write(_receipt_path(kept), canonical(receipt.as_json()))

@@ -245,7 +245,7 @@ class S3Store:
         return answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled"
 
     def _head(self, key: str, version: str | None) -> Receipt | None:
-        pinned = {"VersionId": version} if version else {}
+        pinned: dict[str, Any] = {"VersionId": version} if version else {}
         try:
             with _s3_errors(self._url(key)):
                 found = self.client.head_object(
@@ -270,7 +270,7 @@ class S3Store:
         checksum = found.get("ChecksumSHA256", "")
         if checksum and "-" not in checksum:
             return base64.b64decode(checksum).hex()
-        pinned = {"VersionId": found["VersionId"]} if "VersionId" in found else {}
+        pinned: dict[str, Any] = {"VersionId": found["VersionId"]} if "VersionId" in found else {}
         body = self.client.get_object(Bucket=self.bucket, Key=self._name(key), **pinned)["Body"]
         digest = hashlib.sha256()
         for piece in body.iter_chunks(durable.CHUNK):

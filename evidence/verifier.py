@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from evidence import bag
+from evidence import bag, durable
 from evidence.archive import ArchiveDamaged, Limits, Member, read_archive
 from evidence.envelope import open_envelope
 from evidence.errors import SealError
@@ -85,7 +85,7 @@ def verify(bundle: Path, pinned_key: Path, limits: Limits = DEFAULT_LIMITS) -> R
 
 def _read(bundle: Path, limits: Limits) -> _Contents:
     contents = _Contents()
-    with bundle.open("rb") as source:
+    with durable.open_plain(bundle, follow=True) as source:
         for member in read_archive(source, limits):
             _take(contents, member, limits)
     return contents

@@ -1,0 +1,103 @@
+"""Keys: made once, private, pinned by their DER digest."""
+
+import hashlib
+import stat
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from evidence.errors import KeyProblem
+from evidence.keys import ensure_key_pair, load_public, load_signer, public_key_of, public_path
+
+
+def test_a_pair_is_made_once_and_the_private_half_is_private(tmp_path: Path) -> None:
+    private = tmp_path / "keys" / "signing.pem"
+    first = ensure_key_pair(private)
+    content = private.read_bytes()
+    assert ensure_key_pair(private) == first
+    assert private.read_bytes() == content
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    assert stat.S_IMODE(private.parent.stat().st_mode) == 0o700
+    assert sorted(p.name for p in private.parent.iterdir()) == ["signing.pem", "signing.pub"]
+
+
+def test_the_key_id_is_what_openssl_and_sha256_say(tmp_path: Path) -> None:
+    public = ensure_key_pair(tmp_path / "signing.pem")
+    command = ["openssl", "pkey", "-pubin", "-in", str(tmp_path / "signing.pub"), "-outform", "DER"]
+    der = subprocess.run(command, capture_output=True, check=True, timeout=30).stdout
+    assert public.key_id == hashlib.sha256(der).hexdigest()
+    assert load_signer(tmp_path / "signing.pem").public_key.keyid == public.key_id
+
+
+def test_signer_and_pinned_key_are_halves_of_one_pair(tmp_path: Path) -> None:
+    public = ensure_key_pair(tmp_path / "a.pem")
+    other = ensure_key_pair(tmp_path / "b.pem")
+    signer = load_signer(tmp_path / "a.pem")
+    signature = bytes.fromhex(signer.sign(b"message").signature)
+    assert public_key_of(signer) == public == load_public(public_path(tmp_path / "a.pem"))
+    assert public.verifies(signature, b"message")
+    assert not public.verifies(signature, b"massage")
+    assert not other.verifies(signature, b"message")
+
+
+def test_many_at_once_make_one_pair(tmp_path: Path) -> None:
+    found: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(ensure_key_pair(tmp_path / "k" / "signing.pem").key_id))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(found) == 8
+    assert len(set(found)) == 1
+    assert load_public(tmp_path / "k" / "signing.pub").key_id == found[0]
+
+
+def test_a_lost_public_half_is_written_again(tmp_path: Path) -> None:
+    public = ensure_key_pair(tmp_path / "signing.pem")
+    (tmp_path / "signing.pub").unlink()
+    assert ensure_key_pair(tmp_path / "signing.pem") == public == load_public(tmp_path / "signing.pub")
+
+
+def test_a_private_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    private = tmp_path / "signing.pem"
+    ensure_key_pair(private)
+    load_signer(private)
+    private.chmod(0o640)
+    with pytest.raises(KeyProblem, match="read by others") as caught:
+        load_signer(private)
+    assert "chmod 600" in caught.value.advice
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not a key", b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"]
+)
+def test_what_is_no_key_is_said_so(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    with pytest.raises(KeyProblem):
+        load_public(path)
+    with pytest.raises(KeyProblem):
+        load_signer(path)
+
+
+def test_another_kind_of_key_is_refused(tmp_path: Path) -> None:
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=30)
+
+    openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", str(tmp_path / "ec.pem"))
+    openssl("pkey", "-in", str(tmp_path / "ec.pem"), "-pubout", "-out", str(tmp_path / "ec.pub"))
+    with pytest.raises(KeyProblem, match="not Ed25519"):
+        load_signer(tmp_path / "ec.pem")
+    with pytest.raises(KeyProblem, match="not Ed25519"):
+        load_public(tmp_path / "ec.pub")
+
+
+def test_a_missing_key_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(KeyProblem, match="cannot read"):
+        load_public(tmp_path / "none.pub")
