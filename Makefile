@@ -1,0 +1,66 @@
+# `make drill` shows what Muster does; `make test` shows that it works. Both need Python 3.11 or newer, and nothing else.
+
+DRILL ?= restore
+ifeq ($(origin PYTHON),undefined)
+PYTHON := $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
+  $(name) -c 'import sys, venv, ensurepip; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
+endif
+PIP = .venv/bin/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore
+# What the suite drills besides the wheels: pgBackRest, the PostgreSQL it knows, a browser for the report.
+DEBIAN = pgbackrest postgresql-15 chromium
+
+.PHONY: .venv drill test bench
+.DEFAULT_GOAL := drill
+.DELETE_ON_ERROR:
+
+.venv: .venv/.drill
+
+drill: .venv/.drill
+	@.venv/bin/muster run $(DRILL)-embedded --up
+
+test: .venv/.test
+	@$(DEBIAN_PACKAGES)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/pytest -n 2 --dist loadfile
+
+bench: .venv/.test
+	@.venv/bin/python -m bench
+
+.venv/.drill: locks/drill.txt pyproject.toml
+	@$(NEEDS_PYTHON)
+	@echo "Building .venv from locks/drill.txt with $$($(PYTHON) --version). The first time takes a minute or two."
+	@$(PYTHON) -m venv .venv
+	@$(PIP) --require-hashes -r locks/drill.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@ && echo "Done: .venv/bin/muster"
+
+.venv/.test: .venv/.drill locks/test.txt
+	@echo "Adding the tools of the test suite from locks/test.txt."
+	@$(PIP) --require-hashes -r locks/test.txt
+	@touch $@
+
+define NEEDS_PYTHON
+test -n "$(PYTHON)" || { echo "Muster needs Python 3.11 or newer, with venv, and found none on PATH." >&2; \
+  echo "  -> install it (Debian: apt-get install python3-venv), or run: make PYTHON=/path/to/python3 $(MAKECMDGOALS)" >&2; \
+  exit 64; }
+endef
+
+# Where these cannot be installed the tests that need them fail and say so; nothing is skipped in silence.
+# Debian would start a PostgreSQL server of its own: the suite wants its programs, not its service.
+define DEBIAN_PACKAGES
+dpkg -s $(DEBIAN) >/dev/null 2>&1 || { \
+  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+    echo "Installing Debian packages: $(DEBIAN)."; \
+    mkdir -p /etc/postgresql-common; \
+    [ -e /etc/postgresql-common/createcluster.conf ] || \
+      echo "create_main_cluster = false" > /etc/postgresql-common/createcluster.conf; \
+    export DEBIAN_FRONTEND=noninteractive; \
+    apt-get -qq update && apt-get -qq install -y --no-install-recommends -o Dpkg::Options::=--force-confold \
+      $(DEBIAN) >/dev/null; \
+  else \
+    echo "Some tests need these Debian packages: $(DEBIAN). As root: apt-get install $(DEBIAN)" >&2; \
+  fi; }
+endef
