@@ -5,7 +5,7 @@ when what must catch it did, whatever else was seen; a fault that could not be p
 Idea: mutation testing (DeMillo, Lipton, Sayward 1978), with the drill as the test and the backup as the program.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -220,7 +220,7 @@ def _context(scene: Scene, journal: Journal, target: Any) -> Context:
 
 def prove(
     kind: str,
-    forms: Iterable[Form],
+    forms: Sequence[Form],
     bench: Bench,
     clock: Clock,
     *,
@@ -228,8 +228,7 @@ def prove(
     on_row: Callable[[ProofRow], None] = lambda _row: None,
 ) -> Proof:
     """Try every form, several side by side; `on_row` is told of each in the order in which they end."""
-    order = {form.name: place for place, form in enumerate(forms := tuple(forms))}
-    rows = []
+    rows: list[ProofRow] = []
     with ThreadPoolExecutor(side_by_side, thread_name_prefix="prove") as pool:
         waiting: set[Future[ProofRow]] = {pool.submit(bench.try_form, form) for form in forms}
         try:
@@ -240,7 +239,8 @@ def prove(
                     on_row(rows[-1])
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-    rows.sort(key=lambda row: order[row.form])
+    order = [form.name for form in forms]
+    rows.sort(key=lambda row: order.index(row.form))
     return proof_of(kind, rows, clock)
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from tasks.estate.shop import CANARY as WRITE_CANARY
 from tasks.estate.shop import DATABASE, Shop
 from tasks.postgres.basebackup import archived_segments
 from tasks.postgres.binaries import Binaries
-from tasks.postgres.catalog import read_catalog
+from tasks.postgres.catalog import read_catalog, write_catalog
 from tasks.postgres.lsn import segment_number, segment_of_name
 from tasks.postgres.reference import take_reference
 from tasks.postgres.references import write_reference
@@ -46,6 +47,10 @@ class Base:
     binaries: Binaries
     system_identifier: str
     reference: Reference
+    moment: datetime
+    """After the reference and before the last canaries: a target for recovery to a time ..."""
+    lsn: str
+    """... and to a position in the log."""
     rows: Mapping[str, int]
     """Rows per table, as the last pass would remember them."""
     files: Mapping[str, str]
@@ -106,16 +111,19 @@ def _make(folder: Path, processes: Processes) -> Base:
         reference = _history(server, folder, processes)
         with server.connect(DATABASE) as connection:
             files = {name: _one(connection, f"select pg_relation_filepath('{name}')") for name in _RELATIONS}
-            catalog = read_catalog(connection).lines
+            write_catalog(read_catalog(connection), DATABASE, folder / "catalog.txt")
+            moment, lsn = _here(connection)
+        archive_the_rest(server, folder / "archive")
     finally:
         server.stop()
         shutil.rmtree(shop.sockets, ignore_errors=True)
-    (folder / "catalog.txt").write_text("\n".join(catalog) + "\n", encoding="utf-8")
     return Base(
         folder=folder,
         binaries=server.binaries,
         system_identifier=card.system_identifier,
         reference=reference,
+        moment=moment,
+        lsn=lsn,
         rows={t.table: t.rows for t in reference.tables},
         files=files,
     )
@@ -135,7 +143,6 @@ def _history(server: Server, folder: Path, processes: Processes) -> Reference:
     finally:
         processes.stop("traffic")
     write_reference(reference, folder / "references")
-    archive_the_rest(server, folder / "archive")
     return reference
 
 
@@ -178,6 +185,11 @@ def wait_for(is_so: Callable[[], bool], words: str, seconds: float = _ARCHIVED_S
 def _newest(archive: Path) -> int:
     names = archived_segments(archive)
     return segment_of_name(names[-1]) if names else -1
+
+
+def _here(connection: psycopg.Connection[tuple[Any, ...]]) -> tuple[datetime, str]:
+    moment = datetime.fromtimestamp(float(_one(connection, "select extract(epoch from clock_timestamp())")), UTC)
+    return moment, _one(connection, "select pg_current_wal_lsn()::text")
 
 
 def _one(connection: psycopg.Connection[tuple[Any, ...]], query: str) -> str:
