@@ -4,7 +4,6 @@ Promises: the run that is followed is the one this flow run opened; Ctrl-C cance
 undone and sealed; a flow run that dies without a word is told, with the next move.
 """
 
-import os
 import time
 from collections.abc import Callable
 from uuid import UUID
@@ -12,6 +11,7 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 
 from muster.errors import MusterError, UsageError
@@ -28,8 +28,12 @@ def run_deployment(
     settings: Settings, plan: Plan, reason: str, inject_error: str | None, follow: Callable[[str], None]
 ) -> str:
     """Run `KIND/PLAN` and wait for its end; returns the run's name once it is sealed."""
-    _use_server(settings)
-    with get_client(sync_client=True) as client, open_ledger(settings.ledger_url) as ledger:
+    address = {PREFECT_API_URL: _server_of(settings)}
+    with (
+        temporary_settings(address),
+        get_client(sync_client=True) as client,
+        open_ledger(settings.ledger_url) as ledger,
+    ):
         flow_run = _create(client, plan, reason, inject_error)
         try:
             return _wait(client, ledger, plan, flow_run, follow)
@@ -38,16 +42,17 @@ def run_deployment(
             return _wait(client, ledger, plan, flow_run, follow, time.monotonic() + _UNDO_SECONDS)
 
 
-def _use_server(settings: Settings) -> None:
+def _server_of(settings: Settings) -> str:
     """The estate's server when it is up, else the one that Prefect is set up for."""
     card = read_card(settings)
     if card and card.scheduler:
-        os.environ["PREFECT_API_URL"] = card.scheduler.api
-    if not os.environ.get("PREFECT_API_URL"):
+        return card.scheduler.api
+    if not PREFECT_API_URL.value():
         raise UsageError(
             "there is no Prefect server to run the drill on",
             "start one with `muster up` in another terminal, add `--up`, or run in this process with `--here`",
         )
+    return str(PREFECT_API_URL.value())
 
 
 def _create(client: SyncPrefectClient, plan: Plan, reason: str, inject_error: str | None) -> FlowRun:
@@ -75,9 +80,9 @@ def _wait(
         name = name or _opened_by(ledger, plan, flow_run.id)
         if name:
             follow(name)
-            if ledger.run(name).outcome is not None:
-                return name
         state = client.read_flow_run(flow_run.id).state
+        if name and state is not None and state.is_final() and ledger.run(name).outcome is not None:
+            return name  # its bundle was sent, if the store is there, before the flow run ended
         if state is not None and state.is_final() and not name and state.type is not StateType.COMPLETED:
             raise MusterError(f"the flow run ended as {state.name}: {state.message}", "see its log in the Prefect UI")
         if state is not None and state.type is StateType.CRASHED:
