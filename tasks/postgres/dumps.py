@@ -45,7 +45,10 @@ class DumpForm(StrEnum):
     """A gzipped plain dump."""
 
 
-_ARCHIVES: Mapping[int, DumpForm] = {1: DumpForm.CUSTOM, 3: DumpForm.DIRECTORY}
+ARCHIVES = (DumpForm.CUSTOM, DumpForm.DIRECTORY)
+"""The forms that pg_restore reads; the others are scripts for psql."""
+
+_FORMATS: Mapping[int, DumpForm] = {1: DumpForm.CUSTOM, 3: DumpForm.DIRECTORY}
 """The format byte. A directory's `toc.dat` claims to be of a tar file, so that its files can be put into one."""
 
 
@@ -59,6 +62,8 @@ class Header:
     taken to be the zone of this machine, as pg_restore does."""
     major: int | None = None
     """The major version it loads into: the server's it is from, or pg_dump's own where that is newer."""
+    encoding: str | None = None
+    """Encoding of a plain dump's text, and of the database it was taken from."""
     creates: str | None = None
     """Name of the database that a plain dump creates by itself (`pg_dump --create`)."""
 
@@ -76,7 +81,7 @@ def _archive_header(head: bytes) -> Header:
     stream = io.BytesIO(head[len(_ARCHIVE) :])
     try:
         major, minor, _revision, int_size, _offset_size, format_ = _bytes(stream, 6)
-        version, form = (major, minor), _ARCHIVES.get(format_, DumpForm.CUSTOM)
+        version, form = (major, minor), _FORMATS.get(format_, DumpForm.CUSTOM)
         _compression = _bytes(stream, 1) if version >= _FIRST_WITH_ALGORITHM else _integer(stream, int_size)
         second, minute, hour, day, month, year, _dst = (_integer(stream, int_size) for _ in range(7))
         began = datetime(year + 1900, month + 1, day, hour, minute, second).astimezone(UTC)
@@ -116,11 +121,13 @@ def _plain_header(head: bytes, form: DumpForm) -> Header | None:
         return None
     versions = re.findall(r"^-- Dumped (?:from database|by pg_dump) version (\S+)", text, re.MULTILINE)
     began = re.search(r"^-- Started on (\d+-\d+-\d+ \d+:\d+:\d+)", text, re.MULTILINE)
+    encoding = re.search(r"^SET client_encoding = '([\w-]+)';$", text, re.MULTILINE)
     created = re.search(r'^CREATE DATABASE ("(?:[^"]|"")+"|\S+)', text, re.MULTILINE)
     return Header(
         form,
         datetime.fromisoformat(began[1]).astimezone(UTC) if began else None,
         _newest_major(versions),
+        encoding[1] if encoding else None,
         re.sub(r'^"|"$', "", created[1]).replace('""', '"') if created else None,
     )
 
