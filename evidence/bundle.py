@@ -48,7 +48,7 @@ def seal(
     _assert_sealable(members, destination, info)
     payload = {bag.PAYLOAD + member: content for member, content in members.items()}
     durable.make_folders(destination.parent)
-    _sweep(destination)
+    durable.sweep(destination)
     with durable.replacing(destination) as out:
         _write(ArchiveWriter(out, name), name, payload, predicate, signer, info)
         out.seek(0)
@@ -117,9 +117,3 @@ def _assert_sealable(members: Mapping[str, Path | bytes], destination: Path, inf
     for label, value in info.items():
         if not bag.is_label(label, value):
             raise SealError(f"{label!r}: {value!r} is no label of a bag", "one line each, no leading space")
-
-
-def _sweep(destination: Path) -> None:
-    """Remove what a killed process left half-written under this name. One run has one owner, so none is in use."""
-    for leftover in destination.parent.glob(f"{durable.part_prefix(destination)}*"):
-        leftover.unlink(missing_ok=True)

@@ -36,6 +36,12 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
     sync_folder(path.parent)
 
 
+def sweep(path: Path) -> None:
+    """Remove unfinished forms of `path` that killed processes left. Only for its one writer: another would fail."""
+    for leftover in path.parent.glob(f"{part_prefix(path)}*"):
+        leftover.unlink(missing_ok=True)
+
+
 def part_prefix(path: Path) -> str:
     """How the unfinished form of `path` begins: hidden, beside it."""
     return f".{path.name}.part-"

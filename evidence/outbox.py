@@ -70,14 +70,17 @@ class Outbox:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._waiting, self._sent = folder / "waiting", folder / "sent"
+        self._new, self._done = self._waiting / ".new", self._waiting / ".done"
 
     def add(self, sealed: Sealed, key: str) -> Path:
         """Take a bundle in, to be sent under `key`; where it lies now. Adding it again changes nothing.
 
         Raises `AlreadyDifferent` when another bundle has this key. `sealed.path` may be deleted afterwards.
         """
-        if not is_portable(key) or key.startswith("."):
-            raise EvidenceError(f"{key!r} is no key", "use letters, digits and ._+=,@- in each part")
+        if not is_portable(key) or key.startswith(".") or key.endswith(".json"):
+            raise EvidenceError(
+                f"{key!r} is no key for a bundle", "use letters, digits and ._+=,@-, and end in .tar.gz"
+            )
         self._prepare()
         with durable.locked(self.folder / "add.lock", wait=True):
             known = self.path_of(key)
@@ -98,6 +101,7 @@ class Outbox:
         with durable.locked(self.folder / "flush.lock", wait=False) as mine:
             if not mine:
                 return Delivery((), _waiting(self._entries(), "another process is sending"))
+            shutil.rmtree(self._done, ignore_errors=True)  # left by a process that was killed in `_remove`
             return self._send_all(store)
 
     def path_of(self, key: str) -> Path | None:
@@ -134,6 +138,7 @@ class Outbox:
                 raise StoreError(f"{entry.bundle} is gone from the outbox", "restore the file, or delete its folder")
             receipt = store.put(entry.key, entry.bundle, entry.sha256)
             durable.make_folders(kept.parent)
+            durable.sweep(_receipt_path(kept))
             durable.write(_receipt_path(kept), canonical(receipt.as_json()))
         if entry.bundle.is_file():
             entry.bundle.replace(kept)
@@ -142,25 +147,23 @@ class Outbox:
         return receipt
 
     def _remove(self, folder: Path) -> None:
-        done = self._waiting / ".done"
-        shutil.rmtree(done, ignore_errors=True)  # left by a process that was killed here
-        folder.rename(done)
-        shutil.rmtree(done)
+        """At once, by a rename, then at leisure: a half-empty folder is never taken for one that waits."""
+        folder.rename(self._done)
+        shutil.rmtree(self._done)
         durable.sync_folder(self._waiting)
 
     def _take_in(self, sealed: Sealed, key: str) -> Path:
         """A folder is filled under a hidden name, then renamed: that is the moment at which it counts."""
-        new = self._waiting / ".new"
-        shutil.rmtree(new, ignore_errors=True)  # left by a process that was killed here
-        new.mkdir()
-        bundle = new / Path(key).name
+        shutil.rmtree(self._new, ignore_errors=True)  # left by a process that was killed here
+        self._new.mkdir()
+        bundle = self._new / Path(key).name
         with sealed.path.open("rb") as source, durable.replacing(bundle, mode=0o444) as out:
             found, _ = durable.digest(source, out)
         if found != sealed.sha256:
             raise EvidenceError(f"{sealed.path} is not the bundle that was sealed", "seal the run again")
-        durable.write(new / _TICKET, canonical({"key": key, "sha256": sealed.sha256}))
+        durable.write(self._new / _TICKET, canonical({"key": key, "sha256": sealed.sha256}))
         place = self._waiting / f"{self._next_number():08d}"
-        new.rename(place)
+        self._new.rename(place)
         durable.sync_folder(self._waiting)
         return place / bundle.name
 

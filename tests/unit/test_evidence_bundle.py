@@ -196,8 +196,10 @@ def test_a_killed_sealing_leaves_nothing_that_the_next_does_not_sweep(tmp_path: 
     child = os.fork()
     if not child:
         sys.addaudithook(lambda event, _: os.kill(os.getpid(), 9) if event == "os.rename" else None)
-        seal({"a": b"1"}, {}, signer, destination, {})
-        os._exit(0)
+        try:
+            seal({"a": b"1"}, {}, signer, destination, {})
+        finally:
+            os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -9
     assert not destination.exists()
     assert len(list(tmp_path.iterdir())) == 1

@@ -1,0 +1,365 @@
+"""One suite of promises for every store: a folder, and S3 as a real SeaweedFS serves it, with and without locks."""
+
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from evidence.bundle import Sealed
+from evidence.errors import AlreadyDifferent, StoreError, StoreUnreachable
+from evidence.outbox import Outbox
+from evidence.store import Receipt, Store, open_store
+
+CREDENTIALS = ("drill", "drill-secret")
+WEED = Path(sys.executable).with_name("weed")
+
+
+@dataclass(frozen=True)
+class Weed:
+    """A running SeaweedFS with three buckets: `plain`, `versioned` and `locked`."""
+
+    endpoint: str
+    client: Any
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _start(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """SeaweedFS listens on each port and on the port plus 10000 (gRPC), so low ports are asked for."""
+    s3, master, volume, filer = (port % 20_000 + 12_000 for port in _free_ports(4))
+    identity = {"name": "drill", "credentials": [{"accessKey": CREDENTIALS[0], "secretKey": CREDENTIALS[1]}]}
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity | {"actions": ["Admin"]}]}))
+    command = [
+        str(WEED), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={s3}",
+        f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", "-admin.ui=false", "-webdav=false",
+        "-s3.port.iceberg=0", f"-s3.config={folder / 's3.json'}", "-master.telemetry=false",
+        "-volume.preStopSeconds=0",
+    ]  # fmt: skip
+    environment = {"HOME": str(folder), "PATH": os.environ["PATH"]}
+    with (folder / "weed.log").open("wb") as log:
+        return subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log), f"http://127.0.0.1:{s3}"
+
+
+def _answers(endpoint: str) -> bool:
+    connection = http.client.HTTPConnection(endpoint.removeprefix("http://"), timeout=2)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status < 500
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _wait_for(question: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 90
+    while not question():
+        if process.poll() is not None or time.monotonic() > deadline:
+            pytest.fail(f"SeaweedFS did not come up: {log.read_text(errors='replace')[-2000:]}")
+        time.sleep(0.1)
+
+
+def _make_buckets(client: Any) -> bool:
+    """Whether the buckets are there and the first write was taken: the gateway answers a little before that."""
+    try:
+        client.create_bucket(Bucket="plain")
+        client.create_bucket(Bucket="versioned")
+        client.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
+        client.create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
+        client.put_object(Bucket="plain", Key="up", Body=b"")
+    except ClientError as error:
+        return error.response["Error"]["Code"] in {"BucketAlreadyExists", "BucketAlreadyOwnedByYou"}
+    return True
+
+
+@pytest.fixture(scope="session")
+def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weed]:
+    folder = tmp_path_factory.mktemp("weed")
+    process, endpoint = _start(folder)
+    try:
+        _wait_for(lambda: _answers(endpoint), process, folder / "weed.log")
+        client = boto3.client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=CREDENTIALS[0],
+            aws_secret_access_key=CREDENTIALS[1],
+            config=Config(s3={"addressing_style": "path"}, connect_timeout=3, read_timeout=20),
+        )
+        _wait_for(lambda: _make_buckets(client), process, folder / "weed.log")
+        yield Weed(endpoint, client)
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(20)
+
+
+@pytest.fixture(params=["folder", "s3 plain", "s3 versioned", "s3 locked"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """A store with nothing in it."""
+    if request.param == "folder":
+        return open_store(str(tmp_path / "store"))
+    weed: Weed = request.getfixturevalue("weed")
+    bucket = request.param.removeprefix("s3 ")
+    prefix = hashlib.sha256(str(tmp_path).encode()).hexdigest()[:16]
+    return open_store(f"s3://{bucket}/{prefix}", weed.endpoint, lock_days=1, credentials=CREDENTIALS)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[[bytes], tuple[Path, str]]:
+    def file(content: bytes) -> tuple[Path, str]:
+        digest = hashlib.sha256(content).hexdigest()
+        path = tmp_path / f"file-{digest[:8]}"
+        path.write_bytes(content)
+        return path, digest
+
+    return file
+
+
+File = Callable[[bytes], tuple[Path, str]]
+
+
+@pytest.mark.parametrize("content", [b"", b"a bundle", os.urandom(3 << 20)], ids=["empty", "small", "3 MiB"])
+def test_what_is_put_comes_back(store: Store, file: File, tmp_path: Path, content: bytes) -> None:
+    path, digest = file(content)
+    receipt = store.put("runs/r1.tar.gz", path, digest)
+    assert receipt.created
+    assert (receipt.key, receipt.sha256, receipt.size) == ("runs/r1.tar.gz", digest, len(content))
+    assert store.head("runs/r1.tar.gz") == replace(receipt, created=False)
+    assert store.get("runs/r1.tar.gz", tmp_path / "back") == digest
+    assert (tmp_path / "back").read_bytes() == content
+
+
+def test_the_same_bytes_again_are_success_and_nothing_new(store: Store, file: File) -> None:
+    path, digest = file(b"a bundle")
+    first = store.put("r1", path, digest)
+    assert store.put("r1", path, digest) == replace(first, created=False)
+
+
+def test_other_bytes_are_refused_and_the_first_stay(store: Store, file: File, tmp_path: Path) -> None:
+    first = store.put("r1", *file(b"a bundle"))
+    with pytest.raises(AlreadyDifferent) as caught:
+        store.put("r1", *file(b"a bumble"))
+    assert caught.value.advice
+    assert store.head("r1") == replace(first, created=False)
+    store.get("r1", tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == b"a bundle"
+
+
+def test_bytes_that_are_not_what_was_sealed_never_arrive(store: Store, file: File) -> None:
+    path, _ = file(b"damaged on disk")
+    with pytest.raises(StoreError) as caught:
+        store.put("r1", path, hashlib.sha256(b"as sealed").hexdigest())
+    assert not isinstance(caught.value, StoreUnreachable)
+    assert store.head("r1") is None
+    assert store.keys() == ()
+
+
+def test_nothing_there_is_said_so(store: Store, tmp_path: Path) -> None:
+    assert store.head("none") is None
+    with pytest.raises(StoreError, match="none"):
+        store.get("none", tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+    assert store.keys() == ()
+
+
+def test_keys_are_listed_by_prefix_in_order(store: Store, file: File) -> None:
+    for key in ("runs/b", "runs/a", "runs-old/c", "package"):
+        store.put(key, *file(key.encode()))
+    assert store.keys() == ("package", "runs-old/c", "runs/a", "runs/b")
+    assert store.keys("runs/") == ("runs/a", "runs/b")
+    assert store.keys("runs") == ("runs-old/c", "runs/a", "runs/b")
+    assert store.keys("none") == ()
+
+
+@pytest.mark.parametrize("key", ["", "/a", "a/../../b", "..", ".incoming/part", "a b", "é", "a//b"])
+def test_a_key_that_leaves_its_place_is_refused(store: Store, file: File, tmp_path: Path, key: str) -> None:
+    with pytest.raises(StoreError, match="is no key"):
+        store.put(key, *file(b"a bundle"))
+    with pytest.raises(StoreError, match="is no key"):
+        store.head(key)
+    with pytest.raises(StoreError, match="is no key"):
+        store.get(key, tmp_path / "back")
+
+
+def test_of_many_writers_one_creates(store: Store, file: File) -> None:
+    path, digest = file(b"a bundle")
+    receipts: list[Receipt] = []
+
+    def put() -> None:
+        for _ in range(10):  # a server may answer a race by "try again"
+            try:
+                receipts.append(store.put("r1", path, digest))
+            except StoreUnreachable:
+                continue
+            return
+
+    threads = [threading.Thread(target=put) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(receipts) == 6
+    assert {receipt.sha256 for receipt in receipts} == {digest}
+    assert sum(receipt.created for receipt in receipts) == 1
+
+
+def test_of_many_writers_of_different_bytes_one_wins(store: Store, file: File) -> None:
+    files = [file(f"bundle {number}".encode()) for number in range(6)]
+    created: list[Receipt] = []
+    refused: list[StoreError] = []
+
+    def put(path: Path, digest: str) -> None:
+        try:
+            created.append(store.put("r1", path, digest))
+        except StoreError as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=put, args=one) for one in files]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert (len(created), len(refused)) == (1, 5)
+    assert store.head("r1") == replace(created[0], created=False)
+
+
+def test_a_receipt_survives_json(store: Store, file: File) -> None:
+    receipt = store.put("r1", *file(b"a bundle"))
+    assert Receipt.from_json(json.loads(json.dumps(receipt.as_json()))) == receipt
+
+
+def test_a_store_that_is_away_is_said_so_at_once(tmp_path: Path, file: File) -> None:
+    (port,) = _free_ports(1)
+    away = open_store("s3://locked/x", f"http://127.0.0.1:{port}", credentials=CREDENTIALS)
+    path, digest = file(b"a bundle")
+    for call in (
+        lambda: away.put("r1", path, digest),
+        lambda: away.head("r1"),
+        lambda: away.get("r1", tmp_path / "back"),
+        lambda: away.keys(),
+    ):
+        with pytest.raises(StoreUnreachable, match="cannot be reached") as caught:
+            call()
+        assert "start the object store" in caught.value.advice
+
+
+def test_a_folder_that_is_no_folder_is_said_so(tmp_path: Path, file: File) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StoreUnreachable, match="is it mounted"):
+        open_store(str(tmp_path / "file" / "store")).put("r1", *file(b"a bundle"))
+
+
+def test_a_missing_bucket_and_wrong_credentials_are_said_so(weed: Weed, file: File) -> None:
+    path, digest = file(b"a bundle")
+    with pytest.raises(StoreError, match="NoSuchBucket") as caught:
+        open_store("s3://no-such-bucket/x", weed.endpoint, credentials=CREDENTIALS).keys()
+    assert not isinstance(caught.value, StoreUnreachable)
+    with pytest.raises(StoreError, match="was refused"):
+        open_store("s3://locked/x", weed.endpoint, credentials=("drill", "wrong")).put("r1", path, digest)
+    with pytest.raises(StoreError, match="names no bucket"):
+        open_store("s3:///x")
+
+
+def test_a_kept_file_in_a_folder_cannot_be_written_by_mistake(tmp_path: Path, file: File) -> None:
+    store = open_store(str(tmp_path / "store"))
+    store.put("r1", *file(b"a bundle"))
+    assert (tmp_path / "store" / "r1").stat().st_mode & 0o222 == 0
+
+
+def test_a_changed_file_in_a_folder_shows_in_its_digest(tmp_path: Path, file: File) -> None:
+    store = open_store(str(tmp_path / "store"))
+    path, digest = file(b"a bundle")
+    store.put("r1", path, digest)
+    (tmp_path / "store" / "r1").chmod(0o644)
+    (tmp_path / "store" / "r1").write_bytes(b"a bumble")
+    head = store.head("r1")
+    assert head is not None
+    assert head.sha256 == hashlib.sha256(b"a bumble").hexdigest()
+    with pytest.raises(AlreadyDifferent):
+        store.put("r1", path, digest)
+
+
+def test_versions_and_locks_are_read_back_from_the_bucket(weed: Weed, file: File) -> None:
+    path, digest = file(b"a bundle")
+    started = datetime.now(UTC)
+    receipts = {
+        bucket: open_store(f"s3://{bucket}/receipts", weed.endpoint, lock_days=30, credentials=CREDENTIALS).put(
+            "r1", path, digest
+        )
+        for bucket in ("plain", "versioned", "locked")
+    }
+    assert [receipts[b].lock_mode for b in ("plain", "versioned", "locked")] == [None, None, "COMPLIANCE"]
+    assert [receipts[b].locked_until is None for b in ("plain", "versioned", "locked")] == [True, True, False]
+    assert receipts["versioned"].version
+    assert receipts["locked"].version
+    until = receipts["locked"].locked_until
+    assert until is not None
+    assert until >= started + timedelta(days=30) - timedelta(seconds=1)
+
+
+def test_retention_is_counted_from_the_given_clock_in_the_given_mode(weed: Weed, file: File) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    store = open_store(
+        "s3://locked/clock",
+        weed.endpoint,
+        lock_days=2,
+        lock_mode="GOVERNANCE",
+        credentials=CREDENTIALS,
+        now=lambda: now,
+    )
+    receipt = store.put("r1", *file(b"a bundle"))
+    assert (receipt.lock_mode, receipt.locked_until) == ("GOVERNANCE", now + timedelta(days=2))
+    without = open_store("s3://locked/clock", weed.endpoint, credentials=CREDENTIALS)
+    assert without.put("r2", *file(b"a bundle")).lock_mode is None
+
+
+def test_a_locked_version_cannot_be_deleted_and_an_unlocked_one_can(weed: Weed, file: File) -> None:
+    path, digest = file(b"a bundle")
+    for bucket in ("versioned", "locked"):
+        store = open_store(f"s3://{bucket}/deletion", weed.endpoint, lock_days=1, credentials=CREDENTIALS)
+        receipt = store.put("r1", path, digest)
+        doomed = {"Bucket": bucket, "Key": "deletion/r1", "VersionId": receipt.version}
+        if bucket == "locked":
+            with pytest.raises(ClientError, match="AccessDenied"):
+                weed.client.delete_object(**doomed)
+            assert store.head("r1") == replace(receipt, created=False)
+        else:
+            weed.client.delete_object(**doomed)
+            assert store.head("r1") is None
+
+
+def test_the_outbox_delivers_to_any_store(store: Store, tmp_path: Path, file: File) -> None:
+    outbox = Outbox(tmp_path / "outbox")
+    for name in ("b", "a"):
+        path, digest = file(name.encode())
+        outbox.add(Sealed(path, digest, path.stat().st_size, "key"), f"runs/{name}")
+    delivery = outbox.flush(store)
+    assert delivery.waiting == ()
+    assert [(receipt.key, receipt.created) for receipt in delivery.sent] == [("runs/b", True), ("runs/a", True)]
+    assert store.keys() == ("runs/a", "runs/b")

@@ -1,0 +1,61 @@
+"""Bundles sealed by every version of the format, kept as they were: what verified once verifies for ever."""
+
+import base64
+import hashlib
+import json
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from evidence.verifier import verify
+
+V1 = Path(__file__).parent / "v1"
+BUNDLE, PINNED = V1 / "restore-shop-0001.tar.gz", V1 / "signing.pub"
+
+
+def test_v1_verifies() -> None:
+    report = verify(BUNDLE, PINNED)
+    assert report.verdict == "pass", report.proofs
+    assert report.predicate == {
+        "kind": "restore",
+        "outcome": "passed",
+        "plan": "restore-shop",
+        "rto_seconds": 8.25,
+        "run": "restore-shop-0001",
+        "verdict": "pass",
+    }
+    assert (
+        hashlib.sha256(BUNDLE.read_bytes()).hexdigest()
+        == "7c0b444411e19fee24ca7b61baeece8079b274c54f3fa74ac6db2dc3bd605255"
+    )
+
+
+@pytest.mark.parametrize("place", [0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99])
+def test_v1_tampered_with_does_not(tmp_path: Path, place: float) -> None:
+    content = bytearray(BUNDLE.read_bytes())
+    content[int(len(content) * place)] ^= 1
+    (tmp_path / "tampered.tar.gz").write_bytes(content)
+    report = verify(tmp_path / "tampered.tar.gz", PINNED)
+    assert report.verdict == "fail"
+    assert report.predicate is None
+
+
+def test_v1_unpacks_and_verifies_with_public_tools_alone(tmp_path: Path) -> None:
+    """No code of ours: tar, sha256sum and openssl, as an auditor would."""
+    with tarfile.open(BUNDLE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    bag = tmp_path / "restore-shop-0001"
+    for manifest in ("manifest-sha256.txt", "tagmanifest-sha256.txt"):
+        subprocess.run(["sha256sum", "--strict", "-c", manifest], cwd=bag, check=True, timeout=30, capture_output=True)
+    envelope = json.loads((bag / "statement.dsse.json").read_bytes())
+    payload, kind = base64.b64decode(envelope["payload"]), envelope["payloadType"].encode()
+    (tmp_path / "pae").write_bytes(b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload))
+    (tmp_path / "sig").write_bytes(base64.b64decode(envelope["signatures"][0]["sig"]))
+    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", str(PINNED), "-rawin"]
+    command += ["-in", str(tmp_path / "pae"), "-sigfile", str(tmp_path / "sig")]
+    subprocess.run(command, check=True, timeout=30, capture_output=True)
+    signed = {subject["name"]: subject["digest"]["sha256"] for subject in json.loads(payload)["subject"]}
+    assert signed == {name: hashlib.sha256((bag / name).read_bytes()).hexdigest() for name in signed}
+    assert sorted(signed) == ["bag-info.txt", "data/journal.jsonl", "data/logs/pg_verifybackup.log", "data/report.md"]

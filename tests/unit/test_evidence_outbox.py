@@ -1,0 +1,285 @@
+"""The outbox: durable, in order, once; mended by the next flush wherever it was killed."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evidence import durable
+from evidence.bundle import Sealed, seal
+from evidence.errors import AlreadyDifferent, EvidenceError, StoreError, StoreUnreachable
+from evidence.keys import ensure_key_pair, load_signer
+from evidence.outbox import Delivery, Outbox
+from evidence.store import DirectoryStore, Receipt, open_store
+from evidence.verifier import verify
+
+
+@pytest.fixture(scope="module")
+def private(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("keys") / "signing.pem"
+    ensure_key_pair(path)
+    return path
+
+
+@pytest.fixture
+def make(private: Path, tmp_path: Path) -> Callable[[str], Sealed]:
+    signer = load_signer(private)
+
+    def make(name: str, content: bytes = b"{}") -> Sealed:
+        return seal({"journal.jsonl": content}, {"run": name}, signer, tmp_path / "runs" / f"{name}.tar.gz", {})
+
+    return make
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Outbox:
+    return Outbox(tmp_path / "outbox")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DirectoryStore:
+    return DirectoryStore(tmp_path / "store")
+
+
+class Away:
+    """A store that cannot be reached, or that refuses the keys it is told to."""
+
+    def __init__(self, inner: DirectoryStore, refuse: str = "") -> None:
+        self.inner, self.refuse = inner, refuse
+
+    def put(self, key: str, path: Path, sha256: str) -> Receipt:
+        if not self.refuse:
+            raise StoreUnreachable("nobody answers", "try later")
+        if key == self.refuse:
+            raise StoreError("no permission", "ask for it")
+        return self.inner.put(key, path, sha256)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+def _tree(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.name.endswith(".lock"))
+
+
+def test_a_bundle_is_sent_once_and_its_local_copy_verifies(
+    outbox: Outbox, store: DirectoryStore, make: Callable[[str], Sealed], private: Path
+) -> None:
+    sealed = make("r1")
+    waiting = outbox.add(sealed, "runs/r1.tar.gz")
+    sealed.path.unlink()
+    assert outbox.path_of("runs/r1.tar.gz") == waiting
+    assert verify(waiting, private.with_suffix(".pub")).verdict == "pass"
+    delivery = outbox.flush(store)
+    assert delivery == Delivery((Receipt("runs/r1.tar.gz", sealed.sha256, sealed.size, created=True),), ())
+    kept = outbox.path_of("runs/r1.tar.gz")
+    assert kept == outbox.folder / "sent" / "runs" / "r1.tar.gz"
+    assert verify(kept, private.with_suffix(".pub")).verdict == "pass"
+    receipt = json.loads(kept.with_name("r1.tar.gz.receipt.json").read_bytes())
+    assert Receipt.from_json(receipt) == delivery.sent[0]
+    assert store.keys() == ("runs/r1.tar.gz",)
+    assert outbox.flush(store) == Delivery((), ())
+    assert _tree(outbox.folder) == [
+        "sent", "sent/runs", "sent/runs/r1.tar.gz", "sent/runs/r1.tar.gz.receipt.json", "waiting",
+    ]  # fmt: skip
+
+
+def test_what_waits_is_sent_in_order_when_the_store_comes_back(
+    outbox: Outbox, store: DirectoryStore, make: Callable[[str], Sealed]
+) -> None:
+    names = ["c", "a", "b"]
+    paths = [outbox.add(make(name), name) for name in names]
+    away = outbox.flush(Away(store))
+    assert away.sent == ()
+    assert [(w.key, w.path, w.why) for w in away.waiting] == [
+        (name, path, "nobody answers") for name, path in zip(names, paths, strict=True)
+    ]
+    assert all(path.is_file() for path in paths)
+    assert [receipt.key for receipt in outbox.flush(store).sent] == names
+
+
+def test_one_that_is_refused_does_not_stop_the_others(
+    outbox: Outbox, store: DirectoryStore, make: Callable[[str], Sealed]
+) -> None:
+    for name in ("a", "b", "c"):
+        outbox.add(make(name), name)
+    delivery = outbox.flush(Away(store, refuse="b"))
+    assert [receipt.key for receipt in delivery.sent] == ["a", "c"]
+    assert [(w.key, w.path.is_file()) for w in delivery.waiting] == [("b", True)]
+    assert "no permission" in delivery.waiting[0].why
+    assert [receipt.key for receipt in outbox.flush(store).sent] == ["b"]
+
+
+def test_other_bytes_under_the_key_wait_and_are_never_sent_over_it(
+    outbox: Outbox, store: DirectoryStore, make: Callable[[str], Sealed], tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(b"other")
+    store.put("r1", other, durable.sha256_of(other))
+    outbox.add(make("r1"), "r1")
+    delivery = outbox.flush(store)
+    assert delivery.sent == ()
+    assert "other bytes" in delivery.waiting[0].why
+    assert store.head("r1") == Receipt("r1", durable.sha256_of(other), 5)
+
+
+def test_a_bundle_already_in_the_store_is_a_success(
+    outbox: Outbox, store: DirectoryStore, make: Callable[[str], Sealed]
+) -> None:
+    sealed = make("r1")
+    store.put("r1", sealed.path, sealed.sha256)
+    outbox.add(sealed, "r1")
+    assert [(r.key, r.created) for r in outbox.flush(store).sent] == [("r1", False)]
+
+
+def test_adding_again_changes_nothing_and_another_bundle_is_refused(
+    outbox: Outbox, store: DirectoryStore, make: Callable[..., Sealed]
+) -> None:
+    sealed = make("r1")
+    assert outbox.add(sealed, "r1") == outbox.add(sealed, "r1")
+    outbox.flush(store)
+    assert outbox.add(sealed, "r1") == outbox.folder / "sent" / "r1"
+    assert outbox.flush(store) == Delivery((), ())
+    with pytest.raises(AlreadyDifferent):
+        outbox.add(make("r1", b"{} "), "r1")
+
+
+def test_a_bundle_that_changed_since_it_was_sealed_is_not_taken_in(
+    outbox: Outbox, make: Callable[[str], Sealed]
+) -> None:
+    sealed = make("r1")
+    sealed.path.write_bytes(b"changed")
+    with pytest.raises(EvidenceError, match="not the bundle that was sealed"):
+        outbox.add(sealed, "r1")
+    for key in ("../r2", ".r2", "runs/bundle.json"):
+        with pytest.raises(EvidenceError, match="is no key"):
+            outbox.add(make("r2"), key)
+    assert outbox.flush(Away(DirectoryStore(outbox.folder))) == Delivery((), ())
+
+
+def test_a_bundle_damaged_or_lost_while_it_waits_is_reported(
+    outbox: Outbox, store: DirectoryStore, make: Callable[[str], Sealed]
+) -> None:
+    damaged, lost = outbox.add(make("r1"), "r1"), outbox.add(make("r2"), "r2")
+    damaged.chmod(0o644)
+    damaged.write_bytes(b"damaged")
+    lost.unlink()
+    outbox.add(make("r3"), "r3")
+    delivery = outbox.flush(store)
+    assert [receipt.key for receipt in delivery.sent] == ["r3"]
+    assert [w.key for w in delivery.waiting] == ["r1", "r2"]
+    assert store.keys() == ("r3",)
+
+
+def test_what_comes_while_another_flush_works_is_sent_by_that_one(
+    outbox: Outbox, store: DirectoryStore, make: Callable[[str], Sealed]
+) -> None:
+    seen: list[Delivery] = []
+
+    class Busy(Away):
+        def put(self, key: str, path: Path, sha256: str) -> Receipt:
+            if not seen:
+                outbox.add(make("r2"), "r2")
+                seen.append(Outbox(outbox.folder).flush(store))
+            return store.put(key, path, sha256)
+
+    outbox.add(make("r1"), "r1")
+    assert [receipt.key for receipt in outbox.flush(Busy(store)).sent] == ["r1", "r2"]
+    assert seen[0].sent == ()
+    assert [(w.key, w.why) for w in seen[0].waiting] == [(k, "another process is sending") for k in ("r1", "r2")]
+
+
+OPERATIONS = frozenset({"open", "os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir", "os.chmod"})
+
+
+def _killed_before_operation(number: int, act: Callable[[], object]) -> bool:
+    """Run `act` in a child that is killed (SIGKILL) right before its n-th operation on files; whether it was."""
+    child = os.fork()
+    if not child:
+        countdown = iter(range(number, -1, -1))
+
+        def watch(event: str, _: object) -> None:
+            if event in OPERATIONS and next(countdown, 0) == 0:
+                os.kill(os.getpid(), 9)
+
+        try:
+            sys.addaudithook(watch)
+            act()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in {0, -9}
+    return code == -9
+
+
+def test_killed_at_every_point_of_a_flush_the_next_one_mends_it(
+    tmp_path: Path, make: Callable[[str], Sealed], private: Path
+) -> None:
+    sealed = [make("r1"), make("r2")]
+    number, killed = 0, True
+    while killed:
+        outbox, store = Outbox(tmp_path / f"o{number}"), open_store(str(tmp_path / f"s{number}"))
+        for bundle in sealed:
+            outbox.add(bundle, f"runs/{bundle.path.name}")
+        killed = _killed_before_operation(number, lambda o=outbox, s=store: o.flush(s))  # type: ignore[misc]
+        delivery = outbox.flush(store)
+        assert delivery.waiting == ()
+        assert len(delivery.sent) <= (2 if killed else 0)
+        assert store.keys() == ("runs/r1.tar.gz", "runs/r2.tar.gz")
+        assert _tree(outbox.folder) == [
+            "sent",
+            "sent/runs",
+            "sent/runs/r1.tar.gz",
+            "sent/runs/r1.tar.gz.receipt.json",
+            "sent/runs/r2.tar.gz",
+            "sent/runs/r2.tar.gz.receipt.json",
+            "waiting",
+        ]
+        for bundle in sealed:
+            kept = outbox.path_of(f"runs/{bundle.path.name}")
+            assert kept == outbox.folder / "sent" / "runs" / bundle.path.name
+            assert verify(kept, private.with_suffix(".pub")).verdict == "pass"
+            assert Receipt.from_json(json.loads((kept.parent / f"{kept.name}.receipt.json").read_bytes())).sha256 == (
+                bundle.sha256
+            )
+        assert sum(p.endswith(".tar.gz") for p in _tree(tmp_path / f"s{number}")) == 2
+        number += 1
+    assert number > 20, "the kill points were not reached"
+
+
+def test_killed_at_every_point_of_an_add_the_next_one_mends_it(tmp_path: Path, make: Callable[[str], Sealed]) -> None:
+    sealed = make("r1")
+    number, killed = 0, True
+    while killed:
+        outbox, store = Outbox(tmp_path / f"o{number}"), open_store(str(tmp_path / f"s{number}"))
+        killed = _killed_before_operation(number, lambda o=outbox: o.add(sealed, "r1"))  # type: ignore[misc]
+        outbox.add(sealed, "r1")
+        assert len([p for p in _tree(outbox.folder) if p.startswith("waiting/")]) == 3
+        assert [receipt.key for receipt in outbox.flush(store).sent] == ["r1"]
+        assert _tree(outbox.folder) == ["sent", "sent/r1", "sent/r1.receipt.json", "waiting"]
+        number += 1
+    assert number > 8, "the kill points were not reached"
+
+
+def test_many_flushers_at_once_send_each_bundle_once(
+    tmp_path: Path, outbox: Outbox, store: DirectoryStore, make: Callable[[str], Sealed]
+) -> None:
+    for number in range(12):
+        outbox.add(make(f"r{number}"), f"r{number}")
+    children = []
+    for _ in range(6):
+        child = os.fork()
+        if not child:
+            created = [r.key for r in outbox.flush(store).sent if r.created]
+            (tmp_path / f"child-{os.getpid()}").write_text(json.dumps(created))
+            os._exit(0)
+        children.append(child)
+    assert {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children} == {0}
+    sent = [key for child in children for key in json.loads((tmp_path / f"child-{child}").read_text())]
+    assert outbox.flush(store) == Delivery((), ())
+    assert sorted(sent) == sorted(f"r{number}" for number in range(12)) == sorted(store.keys())
