@@ -5,6 +5,7 @@ message); each run leaves a Markdown artifact; an exception of Prefect's own nev
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 from prefect import Task, runtime, task
 from prefect.artifacts import create_markdown_artifact
@@ -43,7 +44,12 @@ def run_drill(kind: str, plan: str, reason: str, inject_error: str | None = None
             injection=Injection(inject_error) if inject_error else None,
         )
         summary = conductor.conduct(found, request, execute=as_task, on_open=_say)
-    create_markdown_artifact(key=f"{plan}-report", markdown=render_markdown(summary), description=summary.headline)
+        bundle = conductor.bundle_of(summary.run)
+    create_markdown_artifact(
+        key=f"{plan}-report",
+        markdown=f"{render_markdown(summary)}\n\n{_evidence(bundle)}",
+        description=summary.headline,
+    )
     if summary.outcome is not Outcome.PASSED:
         raise DrillDidNotPass(f"{summary.outcome}: {summary.headline}")
     return summary
@@ -53,6 +59,13 @@ def as_task(name: str, act: Callable[[], BaseModel]) -> BaseModel:
     """Run one step as a task run of its name. Prefect neither retries nor caches it: the saga decides."""
     step: Task[[], BaseModel] = task(name=name, task_run_name=name, retries=0, persist_result=False)(act)
     return step()
+
+
+def _evidence(bundle: Path | None) -> str:
+    """Where the sealed bundle lies, and how to verify it."""
+    if bundle is None:
+        return "The run is not sealed yet: `muster undo run` finishes it."
+    return f"**Evidence:** [{bundle.name}]({bundle.as_uri()}), to be verified by\n\n```\nmuster verify {bundle}\n```"
 
 
 def _trigger() -> Trigger:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from evidence.errors import EvidenceError
@@ -212,6 +213,11 @@ class Conductor:
             deadline_ns=self.clock.monotonic_ns() + int(plan.time_limit.total_seconds() * 1e9),
             why_stop=why_stop,
         )
+
+    def bundle_of(self, run: str) -> Path | None:
+        """Where the local copy of a run's sealed bundle lies; `None` while it is not sealed."""
+        key = self.ledger.run(run).bundle_key
+        return Outbox(self.settings.outbox).path_of(key) if key else None
 
     def workspace(self, run: str) -> Workspace:
         """The run's folder."""

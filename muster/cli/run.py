@@ -13,7 +13,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from evidence.outbox import Outbox
 from muster.cli.watching import Watch, shown_progress
 from muster.conduct import Conductor, Request, summarise
 from muster.errors import LeftBehind, UsageError
@@ -88,21 +87,14 @@ def _tell(conductor: Conductor, ledger: Ledger, run: str, options: Options, cons
     history = History(ledger.read_events(run))
     plan = Plan.model_validate(history[0].body["plan"])
     summary = summarise(conductor.drill_of(plan.kind), plan, history.sealed_part())
-    bundle = bundle_of(conductor.settings, history)
+    bundle = conductor.bundle_of(run)
+    if bundle is None:
+        raise LeftBehind(f"run {run} is not sealed yet", f"run `muster undo run {run}`")
     if options.as_json:
         print(summary.model_dump_json(indent=2))
     else:
         render_terminal(summary, console, bundle=_where(history, bundle), verify=f"{_muster()} verify {shown(bundle)}")
     return exit_code_of(summary.outcome, left_behind=bool(history.needs_undo()))
-
-
-def bundle_of(settings: Settings, history: History) -> Path:
-    """The local copy of the run's bundle."""
-    sealed = history.of(EventKind.SEALED)
-    path = Outbox(settings.outbox).path_of(str(sealed[-1].body["key"])) if sealed else None
-    if path is None:
-        raise LeftBehind(f"run {history[0].run} is not sealed yet", f"run `muster undo run {history[0].run}`")
-    return path
 
 
 def _where(history: History, bundle: Path) -> str:
