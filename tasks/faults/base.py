@@ -99,7 +99,7 @@ def pristine_base(folder: Path) -> Iterator[Base]:
             raise StepError("the pristine base was changed while faults were planted", "report it: no form can be trusted")
     finally:
         processes.close()
-        shutil.rmtree(folder / "base", ignore_errors=True)
+        shutil.rmtree(folder)
 
 
 def _make(folder: Path, processes: Processes) -> Base:
@@ -113,7 +113,7 @@ def _make(folder: Path, processes: Processes) -> Base:
             files = {name: _one(connection, f"select pg_relation_filepath('{name}')") for name in _RELATIONS}
             write_catalog(read_catalog(connection), DATABASE, folder / "catalog.txt")
             moment, lsn = _here(connection)
-        archive_the_rest(server, folder / "archive")
+        archive_the_rest(server, folder / "archive", WRITE_CANARY)
     finally:
         server.stop()
         shutil.rmtree(shop.sockets, ignore_errors=True)
@@ -163,11 +163,11 @@ def take_backup(server: Server, destination: Path, *, upon: Path | None = None) 
     server.processes.run(argv, log="basebackup.log", timeout=120)
 
 
-def archive_the_rest(server: Server, archive: Path) -> None:
-    """Write a last canary in segments of their own, and wait until every finished segment is archived."""
+def archive_the_rest(server: Server, archive: Path, statement: str) -> None:
+    """Write two last segments, each with the statement's record, and wait until they are archived."""
     with server.connect(DATABASE) as connection:
         for _ in range(2):
-            connection.execute(WRITE_CANARY)
+            connection.execute(statement.encode())
             last = segment_number(_one(connection, "select pg_current_wal_lsn()::text"))
             connection.execute("select pg_switch_wal()")
     wait_for(lambda: _newest(archive) >= last, f"segment {last} in {archive}")

@@ -4,9 +4,13 @@ A row is a fault when something must catch it, else a healthy form, which must p
 left in the dark. `bytes=False` and the like leave a rung out on purpose: the next one must catch the fault alone.
 """
 
-from muster.prove import Check, Form
-from tasks.faults import damage
+from datetime import timedelta
+
+from muster.prove import Check, Ending, Form
+from muster.verdict import Outcome
+from tasks.faults import damage, drills, sources, stage
 from tasks.faults.base import POINT, pristine_base
+from tasks.faults.sources import source
 from tasks.faults.stage import base_backup
 
 make_base = pristine_base
@@ -38,7 +42,63 @@ FORMS: tuple[Form, ...] = (
          base_backup(damage.flip_log(-1)), Check("restored", "step replay")),
     Form("missing-log", "a segment of the log missing", base_backup(damage.lose_log(1)), Check("wal")),
     Form("truncated-log", "a segment of the log cut in half", base_backup(damage.truncate_log(1)), Check("wal")),
+    # The source, before it was backed up.
+    Form("dropped-table", "a table dropped in the source", source("drop table payments"), Check("structure")),
+    Form("dropped-index", "an index dropped in the source", source("drop index orders_placed_at_idx"), Check("structure")),
+    Form("deleted-rows", "5 % of a table's rows deleted in the source",
+         source("delete from payments where id % 20 = 0"), Check("volume")),
+    Form("orphaned-rows", "rows deleted that others refer to", source(*sources.ORPHANS), Check(f"sql: {stage.QUESTION}")),
+    Form("garbled-canary", "a canary overwritten", source("update canary set checksum = md5('') where id = 1"),
+         Check("canary")),
+    Form("lost-canary", "the canary table dropped", source("drop table canary"), Check("canary")),
+    Form("behind-sequence", "a sequence behind its column", source("select setval('customers_id_seq', 1)"),
+         Check("sequences")),
+    Form("behind-shared-sequence", "a sequence behind the column whose default it is",
+         source("select setval('invoice_number', 10001)"), Check("sequences")),
+    Form("unpopulated-view", "a materialised view without its rows",
+         source("refresh materialized view sales_by_day with no data"), Check("materialised views")),
+    Form("invalid-index", "an index that its build left invalid", source(sources.INVALID), Check("invalid indexes")),
+    Form("unindexed-rows", "rows missing from an index", source(*sources.UNINDEXED), Check("amcheck")),
+    Form("changed-collation", "a collation of another version than the one indexes were built with",
+         source("update pg_database set datcollversion = '0' where datname = current_database()"), Check("collations")),
+    Form("missing-role", "a role dropped", source("drop owned by shop_reader", "drop role shop_reader"), Check("roles")),
+    Form("missing-extension", "an extension dropped", source("drop extension vector cascade"), Check("extensions")),
+    Form("empty-database", "an empty database where the shop was",
+         source("drop database shop", "create database shop", database="postgres"), Check("volume")),
+    Form("another-cluster", "another cluster's backup where this one's should be",
+         base_backup(sources.another_cluster, rows=False), Check("identity")),
+    # What the plan promises.
+    Form("stale-backup", "a backup three days old", base_backup(later=timedelta(days=3)), Check("backup age")),
+    Form("lost-days", "an archive that ended two days ago",
+         base_backup(later=timedelta(days=2), max_backup_age=None), Check("rpo")),
+    Form("slow-recovery", "a recovery slower than its objective", base_backup(rto="0.001s"), Check("rto")),
+    Form("wrong-version", "a server of another major version than the plan names", base_backup(server_major=9),
+         Check("server version")),
+    Form("beyond-archive", "a time to recover to that the archive does not reach",
+         base_backup(recovery=lambda base: {"to": "time", "time": base.moment + timedelta(hours=1)}),
+         Check("restored", "step promote")),
+    Form("before-backup", "a time to recover to that is before the first backup",
+         base_backup(recovery=lambda base: {"to": "time", "time": base.moment - timedelta(days=1)}),
+         Check("restored", "step choose")),
+    Form("unknown-point", "a restore point that the log does not hold",
+         base_backup(recovery={"to": "name", "name": "nowhere"}, rows=False), Check("restored", "step replay")),
+    # The drill and its own machine.
+    Form("open-server", "a drill that lets the restored configuration archive",
+         base_backup(drills.would_archive, drill=drills.first("inspect", drills.let_configuration_rule)),
+         Check("isolation")),
+    Form("failing-undo", "a drill that leaves its server behind", base_backup(drill=drills.leaving("inspect")),
+         Check("left behind")),
+    Form("full-disk", "a scratch disk too small for the backup", base_backup(disk=0.5),
+         Ending(Outcome.REFUSED, "choose", "no room")),
+    Form("full-disk-chain", "a scratch disk too small for a chain, though not for its last increment",
+         base_backup(disk=0.9, backup={"choose": "latest"}), Ending(Outcome.REFUSED, "choose", "no room")),
+    Form("filling-disk", "a scratch disk that somebody else fills while the drill restores",
+         base_backup(disk=2, drill=drills.first("restore", drills.fill_disk)),
+         Ending(Outcome.ABORTED, "restore", "No space left on device")),
     # Healthy forms.
+    Form("rewritten", "a backup of the source started, changed in nothing, and stopped", source()),
+    Form("would-archive", "a backup whose own configuration archives", base_backup(drills.would_archive)),
+    Form("small-disk", "a scratch disk that is small, but large enough", base_backup(disk=4)),
     Form("full", "a full backup, to the end of the archive", base_backup()),
     Form("chain", "an incremental chain, to the end of the archive", base_backup(backup={"choose": "latest"})),
     Form("to-name", "a full backup, to a restore point", base_backup(recovery={"to": "name", "name": POINT})),

@@ -6,7 +6,7 @@ Promise: what a change asks for by `own` is a copy; everything else is the base 
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -18,9 +18,13 @@ from muster.plan import Plan
 from muster.prove import Scene
 from tasks.estate.shop import DATABASE
 from tasks.faults.base import Base
+from tasks.faults.disk import small_disk
 from tasks.postgres.server import Server
 from tasks.process import Processes
 
+QUESTION = "payments without an order"
+"""The plan's own question."""
+ORPHANED = "select count(*) from payments where not exists (select from orders where orders.id = order_id)"
 _PARTS = ("backups", "archive", "references")
 
 
@@ -62,6 +66,16 @@ class Stage:
         """The main fork of a relation in an own copy of a backup."""
         return self.own("backups") / backup / self.base.files[relation]
 
+    @contextmanager
+    def workspace(self, disk: float | None) -> Iterator[Path]:
+        """Where the drill works: in the stage's folder, or on a small disk."""
+        if disk is None:
+            yield self.folder / "run"
+        else:
+            size = int(disk * size_of(self.base.backups / "full"))
+            with small_disk(self.folder / "disk", size, self.processes) as path:
+                yield path / "run"
+
     def server(self, data: Path, name: str) -> Server:
         """A server of the stage's own; it archives into the stage's target."""
         server = Server(self.base.binaries, data, Workspace(name, self.folder).sockets, self.processes, name)
@@ -79,6 +93,7 @@ class Stage:
 
 Change = Callable[[Stage], None]
 """One thing done to a stage before the drill."""
+Plant = Callable[[Base, Path], AbstractContextManager[Scene]]
 
 
 @dataclass(frozen=True)
@@ -122,14 +137,16 @@ def plan_of(base: Base, name: str, target: Mapping[str, Any], restore: Mapping[s
                 "extensions": base.extensions,
                 "roles": base.roles,
                 "server_major": base.binaries.major,
-                "sql": [{"name": "every payment has its order", "sql": UNPAID, "equals": 0}],
+                "sql": [{"name": QUESTION, "sql": ORPHANED, "equals": 0}],
                 **restore,
             },
         }
     )
 
 
-UNPAID = "select count(*) from payments p left join orders o on o.id = p.order_id where o.id is null or o.total < 0"
+def size_of(folder: Path) -> int:
+    """Bytes in all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 @contextmanager
@@ -150,9 +167,13 @@ def base_backup(
     rto: str = "10m",
     later: timedelta = timedelta(0),
     drill: Callable[[Drill], Drill] = lambda drill: drill,
+    disk: float | None = None,
     **restore: Any,
-) -> Any:
-    """A planter: the changes, then a drill of target `embedded`. `restore` replaces keys of the plan's section."""
+) -> Plant:
+    """A planter: the changes, then a drill of target `embedded`. `restore` replaces keys of the plan's section.
+
+    `disk` restores on a small disk, so many times the size of the full backup.
+    """
 
     @contextmanager
     def plant(base: Base, folder: Path) -> Iterator[Scene]:
@@ -160,13 +181,14 @@ def base_backup(
             for change in changes:
                 change(stage)
             target = {"type": "embedded", "folder": stage.target, "system_identifier": base.system_identifier}
-            yield Scene(
-                plan=plan_of(base, folder.name, target, resolved(restore, base), rto),
-                workspace=folder / "run",
-                earlier={"rows": dict(base.rows)},
-                clock=Later(later),
-                drill=drill,
-            )
+            with stage.workspace(disk) as workspace:
+                yield Scene(
+                    plan=plan_of(base, folder.name, target, resolved(restore, base), rto),
+                    workspace=workspace,
+                    earlier={"rows": dict(base.rows)},
+                    clock=Later(later),
+                    drill=drill,
+                )
 
     return plant
 
