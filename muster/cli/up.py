@@ -6,7 +6,7 @@ Promises: Ctrl-C, SIGTERM and the death of the terminal all stop every part; a s
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -30,10 +30,11 @@ _BACKUP_EVERY = 300.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def up(settings: Settings, *, scale: int | None = None) -> int:
+def up(settings: Settings, *, scale: int | None = None, parts: Iterable[Part] = Part) -> int:
     """Keep the estate up until told to stop; `scale` is the number of orders in the demo shop."""
     console = Console()
-    with terminated_as_interrupted(), estate_up(settings, console, orders=scale or ORDERS) as (estate, card):
+    orders = scale or ORDERS
+    with terminated_as_interrupted(), estate_up(settings, console, parts=parts, orders=orders) as (estate, card):
         console.print(addresses(card, settings))
         console.print("\nCtrl-C stops all of it.", style="dim")
         try:
@@ -44,9 +45,11 @@ def up(settings: Settings, *, scale: int | None = None) -> int:
 
 
 @contextmanager
-def estate_up(settings: Settings, console: Console, *, orders: int = ORDERS) -> Iterator[tuple[Estate, Card]]:
+def estate_up(
+    settings: Settings, console: Console, *, parts: Iterable[Part] = Part, orders: int = ORDERS
+) -> Iterator[tuple[Estate, Card]]:
     """The estate for the time of a `with` block, its start shown on the console."""
-    estate = Estate(settings, orders=orders)
+    estate = Estate(settings, parts, orders=orders)
     try:
         with _Progress(console) as progress:
             card = estate.start(progress.tell)
