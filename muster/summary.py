@@ -21,7 +21,14 @@ class Phase(_Frozen):
     state: str
     """`succeeded`, `failed`, `undone` (an undo's own span) or `cut short` (the process died in it)."""
     lane: str = "recovery"
-    """`recovery` counts towards RTO; `verification` and `undo` are drawn apart."""
+    """`recovery`, `verification` and `undo` are drawn apart."""
+    counts: bool | None = None
+    """Whether it counts towards the RTO; by default the recovery lane does, and nothing else."""
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the RTO holds this phase."""
+        return self.lane == "recovery" if self.counts is None else self.counts
 
 
 class Measure(_Frozen):

@@ -1,7 +1,7 @@
 """The phases of a run laid out along one seconds axis: numbers only, for any drawing of them.
 
 Promises: every phase is on the scale; the RTO objective stands where the recovery time spent reaches it, so that
-verification in between does not count against it.
+what does not count towards it leaves it where it is.
 """
 
 from collections.abc import Sequence
@@ -90,6 +90,8 @@ class Timeline:
     bottom: int
     height: int
     description: str
+    uncounted: str
+    """The lanes whose time does not count towards the objective, in words."""
 
 
 def lay_out(summary: Summary) -> Timeline:
@@ -113,13 +115,20 @@ def lay_out(summary: Summary) -> Timeline:
         bottom=bottom,
         height=bottom + _FOOT,
         description=_describe(summary.phases),
+        uncounted=_uncounted(summary.phases),
     )
 
 
 def _rto_objective(summary: Summary) -> float | None:
-    if not any(p.lane == "recovery" for p in summary.phases):
+    if not any(p.is_counted for p in summary.phases):
         return None
     return next((m.objective for m in summary.measures if m.name.casefold() == "rto"), None)
+
+
+def _uncounted(phases: Sequence[Phase]) -> str:
+    lanes = [lane for lane in _LANES if any(p.lane == lane and not p.is_counted for p in phases)]
+    verb = "does" if len(lanes) == 1 else "do"
+    return f"{' and '.join(lanes)} {verb} not count towards it" if lanes else "every phase counts towards it"
 
 
 def _lanes(phases: Sequence[Phase], end: float) -> tuple[Lane, ...]:
@@ -141,9 +150,9 @@ def _bar(phase: Phase, row: int, top: int, end: float) -> Bar:
 
 
 def _moment_spent(objective: float, phases: Sequence[Phase]) -> float:
-    """When the time spent in the recovery lane, overlaps counted once, reaches the objective."""
+    """When the time spent in phases that count, overlaps counted once, reaches the objective."""
     spent = until = 0.0
-    for phase in sorted((p for p in phases if p.lane == "recovery"), key=lambda p: p.start):
+    for phase in sorted((p for p in phases if p.is_counted), key=lambda p: p.start):
         begin, end = max(phase.start, until), phase.start + phase.seconds
         if end <= begin:
             continue

@@ -20,7 +20,7 @@ def tell(history: History, plan: Plan) -> Told:
     return Told(
         target=_target(history, plan),
         measures=_measures(history, plan),
-        phases=phases(history),
+        phases=phases(history, plan.objectives.rto_until),
         facts=tuple(_facts(history, plan)),
     )
 

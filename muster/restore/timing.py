@@ -23,7 +23,7 @@ class RecoveryTime:
     complete: bool
 
 
-def phases(history: History) -> tuple[Phase, ...]:
+def phases(history: History, until: Literal["serving", "verified"] = "verified") -> tuple[Phase, ...]:
     """Every step's span in order of start, then the undo as one span; an undo that failed stands by itself."""
     started = history.of(EventKind.STARTED)
     if not started:
@@ -32,9 +32,14 @@ def phases(history: History) -> tuple[Phase, ...]:
     forward = _spans(history, EventKind.STARTED, _ENDS, origin)
     back = _spans(history, EventKind.UNDO_STARTED, _UNDO_ENDS, origin)
     return (
-        *(p.model_copy(update={"lane": "recovery" if p.name in RECOVERY else "verification"}) for p in forward),
+        *(_placed(p, until) for p in forward),
         *_undo(back),
     )
+
+
+def _placed(phase: Phase, until: Literal["serving", "verified"]) -> Phase:
+    lane = "recovery" if phase.name in RECOVERY else "verification"
+    return phase.model_copy(update={"lane": lane, "counts": lane == "recovery" or until == "verified"})
 
 
 def _undo(spans: list[Phase]) -> list[Phase]:
@@ -65,7 +70,7 @@ def _spans(history: History, begins: EventKind, ends: dict[EventKind, str], orig
 
 def recovery_seconds(history: History, until: Literal["serving", "verified"]) -> RecoveryTime:
     """The RTO: recovery phases alone until the server serves, or all phases until it is verified."""
-    counted = [p for p in phases(history) if p.lane == "recovery" or (p.lane == "verification" and until == "verified")]
+    counted = [p for p in phases(history, until) if p.is_counted]
     last = "inspect" if until == "verified" else "promote"
     complete = any(p.name == last and p.state == "succeeded" for p in counted)
     return RecoveryTime(sum(p.seconds for p in counted), complete)
