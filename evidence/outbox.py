@@ -10,7 +10,7 @@ Layout: `waiting/<number>/` holds `bundle.json` and the bundle; `sent/<key>` is 
 import json
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,17 +92,18 @@ class Outbox:
                 )
             return known
 
-    def flush(self, store: Store) -> Delivery:
+    def flush(self, store: Store, tell: Callable[[Receipt], None] = lambda _: None) -> Delivery:
         """Send what waits, the oldest first. Never raises for the store: what could not be sent waits, with the reason.
 
-        While another process flushes, this one sends nothing and says so.
+        `tell` hears of every bundle that the store holds, at least once, before it leaves the outbox: a process killed
+        in between tells again. While another process flushes, this one sends nothing and says so.
         """
         self._prepare()
         with durable.locked(self.folder / "flush.lock", wait=False) as mine:
             if not mine:
                 return Delivery((), _waiting(self._entries(), "another process is sending"))
             shutil.rmtree(self._done, ignore_errors=True)  # left by a process that was killed in `_remove`
-            return self._send_all(store)
+            return self._send_all(store, tell)
 
     def path_of(self, key: str) -> Path | None:
         """Where the local copy of a bundle lies, waiting or sent."""
@@ -113,14 +114,14 @@ class Outbox:
                 return found
         return None
 
-    def _send_all(self, store: Store) -> Delivery:
+    def _send_all(self, store: Store, tell: Callable[[Receipt], None]) -> Delivery:
         """Send until nothing new waits: a bundle that came meanwhile was told that this flush is at work."""
         sent: list[Receipt] = []
         refused: list[Waiting] = []
         while fresh := [e for e in self._entries() if e.key not in {w.key for w in refused}]:
             for entry in fresh:
                 try:
-                    sent.append(self._send(entry, store))
+                    sent.append(self._send(entry, store, tell))
                 except StoreUnreachable as error:
                     tried = {w.key for w in refused}
                     rest = [e for e in self._entries() if e.key not in tried]
@@ -129,7 +130,7 @@ class Outbox:
                     refused.extend(_waiting([entry], str(error)))
         return Delivery(tuple(sent), tuple(refused))
 
-    def _send(self, entry: _Entry, store: Store) -> Receipt:
+    def _send(self, entry: _Entry, store: Store, tell: Callable[[Receipt], None]) -> Receipt:
         """Each operation is safe to repeat; the receipt is the mark after which only tidying is left."""
         kept = self._sent / entry.key
         receipt = _read_receipt(kept)
@@ -140,6 +141,7 @@ class Outbox:
             durable.make_folders(kept.parent)
             durable.sweep(_receipt_path(kept))
             durable.write(_receipt_path(kept), canonical(receipt.as_json()))
+        tell(receipt)
         if entry.bundle.is_file():
             entry.bundle.replace(kept)
             durable.sync_folder(kept.parent)

@@ -97,12 +97,9 @@ class Conductor:
         """Send what waits in the outbox. A store that is away costs nothing: the bundles wait on."""
         outbox = Outbox(self.settings.outbox)
         try:
-            delivery = outbox.flush(self.open_store())
+            return outbox.flush(self.open_store(), tell=lambda receipt: self._note_sent(receipt.key))
         except EvidenceError as error:
             return Delivery((), (Waiting("", self.settings.outbox, error.message),))
-        for receipt in delivery.sent:
-            self._note_sent(receipt.key)
-        return delivery
 
     def _note_sent(self, key: str) -> None:
         run = key.rsplit("/", 1)[-1].removesuffix(".tar.gz")
@@ -111,8 +108,9 @@ class Conductor:
             journal.append(EventKind.SENT, key=key)
 
     def _finish(self, run: Run) -> bool:
-        is_open = run.outcome is None or run.needs_undo
-        if is_open and not self.ledger.take_over(run, this_process(), LEASE_SECONDS, owner_is_dead=is_dead(run.owner)):
+        # A run that was closed with an undo open is driven by nobody, though its process may live on.
+        is_free = is_dead(run.owner) or run.outcome is not None
+        if not self.ledger.take_over(run, this_process(), LEASE_SECONDS, owner_is_dead=is_free):
             return False
         journal = Journal(run.run, self.ledger, self.clock)
         if not journal.history:  # it died before its first event: nothing was touched
@@ -140,6 +138,7 @@ class Conductor:
             "reason": request.reason,
             "trigger": request.trigger.value,
             "flow_run": request.flow_run,
+            "steps": [step.name for step in drill.steps],
             "muster": __version__,
             "earlier": last_pass.facts if last_pass else {},
             "last_proven": proof_words(proof),
@@ -231,11 +230,11 @@ class Conductor:
         summary = summarise(drill, plan, history)
         if journal.history.run_state() is RunState.JUDGED:
             self._seal(summary, history, journal)
+        self._clear(journal)
         self.ledger.close_run(
             journal.run, summary.outcome, summary.verdict, _measures(summary), drill.remember(history)
         )
         self.send_waiting()
-        self._clear(journal)
         return summary
 
     def _clear(self, journal: Journal) -> None:
@@ -293,17 +292,17 @@ def ending_of(history: History) -> Mapping[str, str] | None:
     for event in history.of(EventKind.NOTED):
         if "ended_by" in event.body:
             return {**event.body["ended_by"], "step": ""}
-    started, ended = history.of(EventKind.STARTED), history.of(EventKind.SUCCEEDED)
-    if len(started) > len(ended) or not started:
-        step = started[-1].step if started else ""
-        return {
-            "cause": Cause.DRILL,
-            "error": "died",
-            "message": "the process that ran the drill died",
-            "advice": "run it again",
-            "step": step,
-        }
-    return None
+    done = {event.step for event in history.of(EventKind.SUCCEEDED)}
+    missing = [step for step in history[0].body["steps"] if step not in done]
+    if not missing:
+        return None
+    return {
+        "cause": Cause.DRILL,
+        "error": "died",
+        "message": "the process that ran the drill died",
+        "advice": "run it again",
+        "step": missing[0],
+    }
 
 
 def summarise(drill: Drill, plan: Plan, history: History) -> Summary:
