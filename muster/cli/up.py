@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
@@ -65,10 +66,11 @@ def addresses(card: Card, settings: Settings) -> Table:
     if card.scheduler:
         table.add_row("Prefect UI", card.scheduler.ui)
     if card.objects:
-        where = f"{card.objects.endpoint}  bucket {card.objects.bucket}, keys in {card.objects.credentials_file}"
-        table.add_row("S3", Text(where))
+        table.add_row("S3", f"{card.objects.endpoint}, bucket {card.objects.bucket}")
+        table.add_row("S3 keys", Text(str(card.objects.credentials_file), overflow="fold"))
     if card.shop:
-        table.add_row("PostgreSQL", Text(f"psql '{card.shop.dsn}'"))
+        where = conninfo_to_dict(card.shop.dsn)
+        table.add_row("PostgreSQL", Text(f"psql -h {where['host']} -U {where['user']} {where['dbname']}"))
     table.add_row("Ledger", Text(make_url(settings.ledger_url).render_as_string(hide_password=True)))
     return table
 
