@@ -61,14 +61,15 @@ def _read(path: Path, labels: dict[str, Label], archive: Path) -> Backup:
     ranges = manifest.get("WAL-Ranges") or [{}]
     stop = history.get("STOP WAL LOCATION") or ranges[-1].get("End-LSN")
     identifier = manifest.get("System-Identifier")
+    chain = _chain(path.name, labels)
     return Backup(
         label=path.name,
         form="physical",
         taken_at=_time(history.get("STOP TIME")) or (label.started_at if label else _modified(path)),
-        bytes=sum(f.stat().st_size for f in path.rglob("*") if f.is_file()),
+        bytes=sum(f.stat().st_size for part in chain for f in (path.parent / part).rglob("*") if f.is_file()),
         major=int((path / "PG_VERSION").read_text(encoding="ascii").split(".")[0]),
         system_identifier=str(identifier) if identifier else None,
-        chain=_chain(path.name, labels),
+        chain=chain,
         stop_lsn=stop,
         location=str(path),
     )
