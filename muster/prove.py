@@ -137,7 +137,7 @@ class Bench:
             with form.plant(self.base, folder) as scene:
                 trial = run_trial(scene.drill(self.drill), scene, self.open_target)
         except Exception as error:
-            return _row(form, is_right=False, note=f"it could not be planted: {type(error).__name__}: {error}")
+            return _row(form, is_right=False, note=f"it could not be tried: {type(error).__name__}: {error}")
         return decide(form, trial)
 
 
@@ -187,8 +187,13 @@ def run_trial(drill: Drill, scene: Scene, open_target: OpenTarget) -> Trial:
     """Run the drill as the conductor does, from preflight to judgement; nothing is sealed."""
     plan, clock = scene.plan, scene.clock
     journal = Journal(plan.name, _Memory(), clock)
-    opening = {"plan": plan.model_dump(mode="json"), "earlier": dict(scene.earlier), **drill.brief(plan)}
-    journal.append(EventKind.OPENED, **opening)
+    journal.append(
+        EventKind.OPENED,
+        plan=plan.model_dump(mode="json"),
+        steps=[step.name for step in drill.steps],
+        earlier=dict(scene.earlier),
+        **drill.brief(plan),
+    )
     context = _context(scene, journal, target=None)
     try:
         target = open_target(plan.target, Settings(home=scene.workspace))

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from tasks.faults.stage import Change, Stage
+from tasks.postgres.basebackup import archived_segments
 from tasks.postgres.lsn import segment_name, segment_number
 
 PAGE = 8192
 _IN_A_PAGE = 6000  # rows and index entries are laid from the page's end towards its middle
 _IN_A_RECORD = 60  # a segment begins with a header of 40 bytes; the first record's checksum is at 20
+
+_SYSTEM_IDENTIFIER = 24
 
 
 def flip_byte(path: Path, position: int) -> None:
@@ -60,24 +63,35 @@ def lose(backup: str) -> Change:
     return lambda stage: (stage.own("backups") / backup).rename(stage.folder / "lost")
 
 
-def segment(stage: Stage, after: int) -> Path:
+def _segment(stage: Stage, after: int) -> Path:
     """The archived segment so many after the one that holds the reference, in an own copy of the archive."""
     return stage.own("archive") / segment_name(1, segment_number(stage.base.reference.lsn) + after)
 
 
 def flip_log(after: int) -> Change:
     """A byte turned in the first record of a segment."""
-    return lambda stage: flip_byte(segment(stage, after), _IN_A_RECORD)
+    return lambda stage: flip_byte(_segment(stage, after), _IN_A_RECORD)
 
 
 def lose_log(after: int) -> Change:
     """A segment gone."""
-    return lambda stage: segment(stage, after).unlink()
+    return lambda stage: _segment(stage, after).unlink()
 
 
 def truncate_log(after: int) -> Change:
     """A segment cut in half."""
-    return lambda stage: os.truncate(path := segment(stage, after), path.stat().st_size // 2)
+    return lambda stage: os.truncate(path := _segment(stage, after), path.stat().st_size // 2)
+
+
+def foreign_log(after: int) -> Change:
+    """A segment whose header names another cluster, every record in it sound."""
+    return lambda stage: flip_byte(_segment(stage, after), _SYSTEM_IDENTIFIER)
+
+
+def flip_last_log(stage: Stage) -> None:
+    """A byte turned in the first record of the archive's last segment."""
+    archive = stage.own("archive")
+    flip_byte(archive / archived_segments(archive)[-1], _IN_A_RECORD)
 
 
 def manifest(stage: Stage, backup: str = "full") -> Path:

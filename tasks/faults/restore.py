@@ -40,6 +40,8 @@ FORMS: tuple[Form, ...] = (
          base_backup(damage.flip_log(1)), Check("wal")),
     Form("flipped-log-early", "a byte flipped in a segment that leads to the reference",
          base_backup(damage.flip_log(-1)), Check("restored", "step replay")),
+    Form("flipped-log-end", "a byte flipped in the archive's last segment", base_backup(damage.flip_last_log), Check("wal")),
+    Form("foreign-log", "another cluster's segment in the archive", base_backup(damage.foreign_log(1)), Check("wal")),
     Form("missing-log", "a segment of the log missing", base_backup(damage.lose_log(1)), Check("wal")),
     Form("truncated-log", "a segment of the log cut in half", base_backup(damage.truncate_log(1)), Check("wal")),
     # The source, before it was backed up.
@@ -98,7 +100,7 @@ FORMS: tuple[Form, ...] = (
     # Healthy forms.
     Form("rewritten", "a backup of the source started, changed in nothing, and stopped", source()),
     Form("would-archive", "a backup whose own configuration archives", base_backup(drills.would_archive)),
-    Form("small-disk", "a scratch disk that is small, but large enough", base_backup(disk=4)),
+    Form("failed-over", "a log that goes on in a second timeline", base_backup(sources.fail_over)),
     Form("full", "a full backup, to the end of the archive", base_backup()),
     Form("chain", "an incremental chain, to the end of the archive", base_backup(backup={"choose": "latest"})),
     Form("to-name", "a full backup, to a restore point", base_backup(recovery={"to": "name", "name": POINT})),

@@ -7,10 +7,12 @@ ask for it.
 import shutil
 from collections.abc import Callable
 
+from tasks.estate.shop import CANARY as WRITE_CANARY
 from tasks.estate.shop import DATABASE, fill
-from tasks.faults.base import archive_the_rest, take_backup
+from tasks.faults.base import POINT, archive_the_rest, take_backup, wait_for
 from tasks.faults.stage import Change, Plant, Stage, base_backup, copy
 from tasks.postgres.server import Server
+from tasks.targets.embedded import restore_command
 
 _INDEX = "where indexrelid = 'payments_order_id_idx'::regclass"
 INVALID = f"update pg_index set indisvalid = false {_INDEX}"
@@ -45,6 +47,21 @@ def another_cluster(stage: Stage) -> None:
             fill(connection, sum(stage.base.rows.values()) // 10)
 
     _backed_up(change, _founded)(stage)
+
+
+def fail_over(stage: Stage) -> None:
+    """A standby of the source that was promoted and archives on: the log goes on in a second timeline."""
+    archive = stage.own("archive")
+    server = stage.server(stage.folder / "source", "source")
+    copy(stage.base.backups / "full", server.data)
+    (server.data / "recovery.signal").touch()
+    server.start({"restore_command": restore_command(archive), "recovery_target_name": POINT, "recovery_target_action": "promote"})
+    try:
+        wait_for(lambda: (archive / "00000002.history").exists(), "the history of the second timeline")
+        archive_the_rest(server, archive, WRITE_CANARY)
+    finally:
+        server.stop()
+        shutil.rmtree(server.sockets)
 
 
 def _copied(stage: Stage) -> Server:
