@@ -1,7 +1,7 @@
 """Stores: where sealed bundles are kept for good, under keys.
 
 Promises: a key is written once, whole or not at all; the same bytes again are success, other bytes are
-`AlreadyDifferent`; what arrives is proved by its SHA-256; every wait is bounded.
+`AlreadyDifferent`; what arrives is proved by its SHA-256; every wait for a server is bounded.
 The trap: in S3 a plain delete hides an object behind a marker, after which its key can be written again; only a
 locked bucket keeps the older version. A folder has no lock at all, and its receipts say so.
 Idea: restic's backend interface, one suite of promises for every implementation.

@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -39,23 +40,27 @@ class Weed:
 
 
 def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Below the ports that the system hands out, and free at 10000 more too: there SeaweedFS puts gRPC."""
+    candidates = random.sample(range(12_000, 22_000), 1000)
+    return [port for port in candidates if _is_free(port) and _is_free(port + 10_000)][:count]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as one, contextlib.suppress(OSError):
+        one.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 def _start(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """SeaweedFS listens on each port and on the port plus 10000 (gRPC), so low ports are asked for."""
-    s3, master, volume, filer = (port % 20_000 + 12_000 for port in _free_ports(4))
+    s3, master, volume, filer, admin = _free_ports(5)
     identity = {"name": "drill", "credentials": [{"accessKey": CREDENTIALS[0], "secretKey": CREDENTIALS[1]}]}
     (folder / "s3.json").write_text(json.dumps({"identities": [identity | {"actions": ["Admin"]}]}))
     command = [
         str(WEED), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={s3}",
-        f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", "-admin.ui=false", "-webdav=false",
-        "-s3.port.iceberg=0", f"-s3.config={folder / 's3.json'}", "-master.telemetry=false",
-        "-volume.preStopSeconds=0",
+        f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-admin.port={admin}",
+        "-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
+        f"-s3.config={folder / 's3.json'}", "-master.telemetry=false", "-volume.preStopSeconds=0",
     ]  # fmt: skip
     environment = {"HOME": str(folder), "PATH": os.environ["PATH"]}
     with (folder / "weed.log").open("wb") as log:

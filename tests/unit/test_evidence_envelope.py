@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from securesystemslib.dsse import Envelope
 
@@ -107,6 +107,7 @@ def test_another_form_of_the_same_envelope_fails(sealed: bytes) -> None:
     assert open_envelope(sealed + b"\n") is None
 
 
+@settings(deadline=None)
 @given(
     st.binary()
     | st.recursive(

@@ -342,7 +342,7 @@ def test_without_a_pinned_key_nothing_is_checked(case: Case) -> None:
         verify(case.folder / "r1.tar.gz", case.folder / "none.pub")
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     content=st.binary()
     | st.binary().map(_gzip)
@@ -352,7 +352,7 @@ def test_no_input_raises_and_none_passes(case: Case, content: bytes) -> None:
     assert case.failed(content)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     name=st.sampled_from([n for n in MEMBERS if not n.startswith("data/")]),
     content=st.binary() | st.text().map(str.encode),
