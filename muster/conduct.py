@@ -133,16 +133,13 @@ class Conductor:
         """What the journal opens with: all that the checks may need and the run itself does not measure."""
         last_pass, proof = self.ledger.last_pass(plan.name), self.ledger.last_proof(plan.kind)
         return {
-            "plan": plan.model_dump(mode="json"),
+            **brief_of(drill, plan, last_pass.facts if last_pass else {}),
             "plan_digest": plan.digest,
             "reason": request.reason,
             "trigger": request.trigger.value,
             "flow_run": request.flow_run,
-            "steps": [step.name for step in drill.steps],
             "muster": __version__,
-            "earlier": last_pass.facts if last_pass else {},
             "last_proven": proof_words(proof),
-            **drill.brief(plan),
         }
 
     def _open(self, plan: Plan, request: Request) -> str:
@@ -249,6 +246,16 @@ class Conductor:
         self.ledger.set_bundle(journal.run, sealed.sha256, key)
         journal.append(EventKind.SEALED, sha256=sealed.sha256, size=sealed.size, key_id=sealed.key_id, key=key)
         sealed.path.unlink(missing_ok=True)
+
+
+def brief_of(drill: Drill, plan: Plan, earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """What judging a run needs from its opening: the plan, the steps there are, and facts from outside the run."""
+    return {
+        "plan": plan.model_dump(mode="json"),
+        "steps": [step.name for step in drill.steps],
+        "earlier": dict(earlier),
+        **drill.brief(plan),
+    }
 
 
 def judge(drill: Drill, plan: Plan, history: History) -> dict[str, Any]:
