@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from muster import __version__
 from muster.clock import Clock, SystemClock
-from muster.conduct import OpenTarget, ending_of, judge
+from muster.conduct import OpenTarget, brief_of, ending_of, judge
 from muster.drill import Context, Drill, Workspace
 from muster.errors import UsageError
 from muster.finding import Finding
@@ -187,13 +187,7 @@ def run_trial(drill: Drill, scene: Scene, open_target: OpenTarget) -> Trial:
     """Run the drill as the conductor does, from preflight to judgement; nothing is sealed."""
     plan, clock = scene.plan, scene.clock
     journal = Journal(plan.name, _Memory(), clock)
-    journal.append(
-        EventKind.OPENED,
-        plan=plan.model_dump(mode="json"),
-        steps=[step.name for step in drill.steps],
-        earlier=dict(scene.earlier),
-        **drill.brief(plan),
-    )
+    journal.append(EventKind.OPENED, **brief_of(drill, plan, scene.earlier))
     context = _context(scene, journal, target=None)
     try:
         target = open_target(plan.target, Settings(home=scene.workspace))

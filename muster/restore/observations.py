@@ -11,7 +11,7 @@ from muster.journal import Observation
 
 
 class Backup(Observation):
-    """One backup a target offers. `taken_at` is when it ended, `bytes` its size where it lies, with all of its chain."""
+    """One backup a target offers. `taken_at` is when it ended, `bytes` its size where it lies, chain and all."""
 
     label: str
     form: Literal["physical", "dump"]
