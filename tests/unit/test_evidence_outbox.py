@@ -283,3 +283,22 @@ def test_many_flushers_at_once_send_each_bundle_once(
     sent = [key for child in children for key in json.loads((tmp_path / f"child-{child}").read_text())]
     assert outbox.flush(store) == Delivery((), ())
     assert sorted(sent) == sorted(f"r{number}" for number in range(12)) == sorted(store.keys())
+
+
+def test_who_is_told_hears_again_when_the_first_time_was_cut_short(
+    outbox: Outbox, store: DirectoryStore, make: Callable[[str], Sealed]
+) -> None:
+    heard: list[str] = []
+
+    def cut_short(receipt: Receipt) -> None:
+        heard.append(receipt.key)
+        raise KeyboardInterrupt
+
+    waiting = outbox.add(make("r1"), "r1")
+    with pytest.raises(KeyboardInterrupt):
+        outbox.flush(store, cut_short)
+    assert waiting.is_file()
+    outbox.flush(store, lambda receipt: heard.append(receipt.key))
+    outbox.flush(store, lambda receipt: heard.append(receipt.key))
+    assert heard == ["r1", "r1"]
+    assert store.keys() == ("r1",)
