@@ -128,7 +128,8 @@ class Processes:
     ) -> Completed:
         """Run a program to its end, within `timeout` seconds; whatever goes wrong, it is not left running.
 
-        A non-zero exit is a `StepError` with the program's last lines, unless `check` is false.
+        A non-zero exit is a `StepError` with the program's last lines, unless `check` is false. A program that a signal
+        ended has concluded nothing: that is a `StepError` in any case.
         """
         program = Path(argv[0]).name
         name = f"{_plain(program)}-{uuid4().hex[:8]}"
@@ -143,7 +144,7 @@ class Processes:
         finally:
             self.stop(name, signals=_CUT_SHORT)
         output = self.tail(path, start)
-        if check and returncode != 0:
+        if returncode < 0 or (check and returncode != 0):
             raise StepError(f"{program} ended with {_ending(returncode)}: {_last_lines(output)}", f"see {path}")
         return Completed(returncode, output, path)
 

@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ from tasks.estate.shop import DATABASE, Shop
 from tasks.postgres.basebackup import archived_segments
 from tasks.postgres.binaries import Binaries
 from tasks.postgres.catalog import read_catalog, write_catalog
+from tasks.postgres.dumps import DumpForm, take_dump, take_globals
+from tasks.postgres.fingerprint import Connect
 from tasks.postgres.lsn import segment_number, segment_of_name
 from tasks.postgres.reference import take_reference
 from tasks.postgres.references import write_reference
@@ -35,13 +38,20 @@ from tasks.process import Processes
 ORDERS = 6_000
 CANARY = Canary(checksum_column="checksum", interval="1s")  # type: ignore[arg-type]  # as plans write it
 POINT = "proof"
+DUMPS = {
+    DumpForm.CUSTOM: "shop.dump",
+    DumpForm.DIRECTORY: "shop",
+    DumpForm.PLAIN: "shop.sql",
+    DumpForm.GZIP: "shop.sql.gz",
+}
+GLOBALS = "globals.sql"
 _ARCHIVED_SECONDS = 30.0
 _RELATIONS = ("customers", "orders", "orders_pkey", "payments", "canary")
 
 
 @dataclass(frozen=True)
 class Base:
-    """What every form starts from. `folder` holds `backups/` (full, incr), `archive/`, `references/` and `source/`."""
+    """What every form starts from. `folder` holds `backups/` (full, incr), `archive/`, `references/`, `dumps/`."""
 
     folder: Path
     binaries: Binaries
@@ -140,10 +150,22 @@ def _history(server: Server, folder: Path, processes: Processes) -> Reference:
         take_backup(server, folder / "backups" / "full")
         take_backup(server, folder / "backups" / "incr", upon=folder / "backups" / "full")
         reference = take_reference(connect, POINT, CANARY)
+        _dump(connect, server.binaries, processes, folder / "dumps")
     finally:
         processes.stop("traffic")
     write_reference(reference, folder / "references")
     return reference
+
+
+def _dump(connect: Connect, binaries: Binaries, processes: Processes, folder: Path) -> None:
+    folder.mkdir()
+    take_globals(connect, binaries, processes, folder / GLOBALS)
+
+    def dump(form: DumpForm) -> None:
+        take_dump(connect, binaries, processes, form, folder / DUMPS[form], CANARY)
+
+    with ThreadPoolExecutor(len(DUMPS)) as pool:  # each waits for the canary that comes after it
+        list(pool.map(dump, DUMPS))
 
 
 def take_backup(server: Server, destination: Path, *, upon: Path | None = None) -> None:

@@ -1,14 +1,15 @@
 """Damage to backups and to the log: each a change to a stage, on bytes of its own."""
 
+import gzip
 import hashlib
-import json
 import os
 import re
 from pathlib import Path
-from typing import Any
 
+from tasks.faults.base import DUMPS
 from tasks.faults.stage import Change, Stage
 from tasks.postgres.basebackup import archived_segments
+from tasks.postgres.dumps import DumpForm
 from tasks.postgres.lsn import segment_name, segment_number
 
 PAGE = 8192
@@ -121,11 +122,44 @@ def forge_manifest(stage: Stage) -> None:
     kept = "".join(line for line in text.splitlines(keepends=True) if f'"{relation}"' not in line)
     head, _, _ = kept.rpartition('"Manifest-Checksum"')
     path.write_text(f'{head}"Manifest-Checksum": "{hashlib.sha256(head.encode()).hexdigest()}"}}\n', encoding="utf-8")
-    _ = json.loads(path.read_text(encoding="utf-8"))
 
 
-def swell(stage: Stage) -> None:
-    """A backup larger than the disk that is to hold it: a file with nothing in it but a size."""
-    free: Any = os.statvfs(stage.folder)
-    with (stage.own("backups") / "full" / "ballast").open("wb") as file:
-        file.truncate(free.f_bavail * free.f_frsize + 2**30)
+def _dump(stage: Stage, form: DumpForm) -> Path:
+    return stage.own("dumps") / DUMPS[form]
+
+
+def _largest(path: Path) -> Path:
+    return max(path.iterdir(), key=lambda file: file.stat().st_size) if path.is_dir() else path
+
+
+def cut_dump(form: DumpForm) -> Change:
+    """A dump that ends amid a table's rows: pg_dump's connection broke, or the copy of it did."""
+
+    def change(stage: Stage) -> None:
+        path = _largest(_dump(stage, form))
+        os.truncate(path, path.stat().st_size // 2)
+
+    return change
+
+
+def end_dump(form: DumpForm, within: str, end: bytes, skip: int = 0) -> Change:
+    """A plain dump that ends right after `end`, `skip` bytes into a table's rows at the earliest: psql loads it gladly."""
+
+    def change(stage: Stage) -> None:
+        path = _dump(stage, form)
+        whole = gzip.decompress(path.read_bytes()) if form is DumpForm.GZIP else path.read_bytes()
+        begin = whole.index(f"COPY public.{within} ".encode())
+        kept = whole[: whole.index(end, begin + skip) + len(end)]
+        path.write_bytes(gzip.compress(kept) if form is DumpForm.GZIP else kept)
+
+    return change
+
+
+def flip_dump(form: DumpForm) -> Change:
+    """A byte turned amid a table's rows."""
+
+    def change(stage: Stage) -> None:
+        path = _largest(_dump(stage, form))
+        flip_byte(path, path.stat().st_size // 2)
+
+    return change

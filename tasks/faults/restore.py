@@ -11,9 +11,12 @@ from muster.verdict import Outcome
 from tasks.faults import damage, drills, sources, stage
 from tasks.faults.base import POINT, pristine_base
 from tasks.faults.sources import source
-from tasks.faults.stage import base_backup
+from tasks.faults.stage import base_backup, dump
+from tasks.postgres.dumps import DumpForm
 
 make_base = pristine_base
+CUSTOM, DIRECTORY, PLAIN, GZIP = DumpForm
+LOAD_FAILS = Check("restored", "does not load")
 
 FORMS: tuple[Form, ...] = (
     # The backup's own bytes.
@@ -69,6 +72,23 @@ FORMS: tuple[Form, ...] = (
          source("drop database shop", "create database shop", database="postgres"), Check("volume")),
     Form("another-cluster", "another cluster's backup where this one's should be",
          base_backup(sources.another_cluster, rows=False), Check("identity")),
+    # Dumps.
+    Form("cut-custom", "a custom dump cut amid a table's rows", dump(CUSTOM, damage.cut_dump(CUSTOM)), LOAD_FAILS),
+    Form("cut-directory", "a directory dump, one table's rows cut", dump(DIRECTORY, damage.cut_dump(DIRECTORY)), LOAD_FAILS),
+    Form("cut-plain", "a plain dump cut amid a row", dump(PLAIN, damage.cut_dump(PLAIN)), LOAD_FAILS),
+    Form("cut-gzip", "a gzipped plain dump cut amid a row", dump(GZIP, damage.cut_dump(GZIP)), LOAD_FAILS),
+    Form("ended-plain", "a plain dump that ends between two rows, which psql loads gladly",
+         dump(PLAIN, damage.end_dump(PLAIN, "orders", b"\n", skip=10_000)), Check("bytes")),
+    Form("ended-gzip", "the same, gzipped after it was cut",
+         dump(GZIP, damage.end_dump(GZIP, "orders", b"\n", skip=10_000)), Check("bytes")),
+    Form("statement-plain", "a plain dump that ends between two statements",
+         dump(PLAIN, damage.end_dump(PLAIN, "orders", b"\\.\n")), Check("bytes")),
+    Form("statement-plain-unverified", "the same, and nobody verifies the dump's bytes",
+         dump(PLAIN, damage.end_dump(PLAIN, "orders", b"\\.\n"), bytes=False), Check("rows")),
+    Form("flipped-custom", "a byte flipped in a custom dump", dump(CUSTOM, damage.flip_dump(CUSTOM)), LOAD_FAILS),
+    Form("flipped-directory", "a byte flipped in a directory dump", dump(DIRECTORY, damage.flip_dump(DIRECTORY)), LOAD_FAILS),
+    Form("flipped-gzip", "a byte flipped in a gzipped plain dump", dump(GZIP, damage.flip_dump(GZIP)), LOAD_FAILS),
+    Form("dump-without-roles", "a dump whose roles nobody kept", dump(CUSTOM, roles=False), Check("restored", 'role "')),
     # What the plan promises.
     Form("stale-backup", "a backup three days old", base_backup(later=timedelta(days=3)), Check("backup age")),
     Form("lost-days", "an archive that ended two days ago",
@@ -108,4 +128,8 @@ FORMS: tuple[Form, ...] = (
     Form("to-lsn", "a full backup, to a position in the log", base_backup(recovery=lambda base: {"to": "lsn", "lsn": base.lsn})),
     Form("random", "a backup drawn by a seed",
          base_backup(backup={"choose": "random", "within": "1d", "seed": 7})),
+    Form("custom", "a custom dump", dump(CUSTOM)),
+    Form("directory", "a directory dump", dump(DIRECTORY)),
+    Form("plain", "a plain dump", dump(PLAIN)),
+    Form("gzip", "a gzipped plain dump", dump(GZIP)),
 )

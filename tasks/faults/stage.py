@@ -17,15 +17,16 @@ from muster.drill import Drill, Workspace
 from muster.plan import Plan
 from muster.prove import Scene
 from tasks.estate.shop import DATABASE
-from tasks.faults.base import Base
+from tasks.faults.base import DUMPS, GLOBALS, Base
 from tasks.faults.disk import small_disk
+from tasks.postgres.dumps import DumpForm
 from tasks.postgres.server import Server
 from tasks.process import Processes
 
 QUESTION = "payments without an order"
 """The plan's own question."""
 ORPHANED = "select count(*) from payments where not exists (select from orders where orders.id = order_id)"
-_PARTS = ("backups", "archive", "references")
+_PARTS = ("backups", "archive", "references", "dumps")
 
 
 @dataclass(frozen=True)
@@ -162,15 +163,24 @@ def staged(base: Base, folder: Path) -> Iterator[Stage]:
         shutil.rmtree(folder)
 
 
+Target = Callable[[Stage], Mapping[str, Any]]
+
+
+def base_backup_target(stage: Stage) -> Mapping[str, Any]:
+    """Base backups and the archive, of the cluster that the base is."""
+    return {"type": "embedded", "folder": stage.target, "system_identifier": stage.base.system_identifier}
+
+
 def base_backup(
     *changes: Change,
+    target: Target = base_backup_target,
     rto: str = "10m",
     later: timedelta = timedelta(0),
     drill: Callable[[Drill], Drill] = lambda drill: drill,
     disk: float | None = None,
     **restore: Any,
 ) -> Plant:
-    """A planter: the changes, then a drill of target `embedded`. `restore` replaces keys of the plan's section.
+    """A planter: the changes, then a drill of the target. `restore` replaces keys of the plan's section.
 
     `disk` restores on a small disk, so many times the size of the full backup.
     """
@@ -180,10 +190,9 @@ def base_backup(
         with staged(base, folder) as stage:
             for change in changes:
                 change(stage)
-            target = {"type": "embedded", "folder": stage.target, "system_identifier": base.system_identifier}
             with stage.workspace(disk) as workspace:
                 yield Scene(
-                    plan=plan_of(base, folder.name, target, resolved(restore, base), rto),
+                    plan=plan_of(base, folder.name, target(stage), resolved(restore, base), rto),
                     workspace=workspace,
                     earlier={"rows": dict(base.rows)},
                     clock=Later(later),
@@ -191,6 +200,16 @@ def base_backup(
                 )
 
     return plant
+
+
+def dump(form: DumpForm, *changes: Change, roles: bool = True, **restore: Any) -> Plant:
+    """A planter: the changes, then a drill of one dump, with the cluster's roles beside it."""
+
+    def target(stage: Stage) -> Mapping[str, Any]:
+        return {"type": "dump", "path": str(stage.target / "dumps"), "globals": GLOBALS if roles else None}
+
+    named = {"choose": "named", "name": DUMPS[form]}
+    return base_backup(*changes, target=target, **{"backup": named, **restore})
 
 
 def resolved(restore: Mapping[str, Any], base: Base) -> dict[str, Any]:
