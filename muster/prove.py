@@ -5,6 +5,7 @@ when what must catch it did, whatever else was seen; a fault that could not be p
 Idea: mutation testing (DeMillo, Lipton, Sayward 1978), with the drill as the test and the backup as the program.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
@@ -129,13 +130,15 @@ class Bench:
     open_target: OpenTarget
     base: Any
     folder: Path
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when nothing more is to be tried: drills end before their next step, and undo what they did."""
 
     def try_form(self, form: Form) -> ProofRow:
         """Plant, run the drill, and decide. Nothing is raised: what went wrong is in the row."""
         folder = self.folder / form.name
         try:
             with form.plant(self.base, folder) as scene:
-                trial = run_trial(scene.drill(self.drill), scene, self.open_target)
+                trial = run_trial(scene.drill(self.drill), scene, self.open_target, self.stopping)
         except Exception as error:
             return _row(form, is_right=False, note=f"it could not be tried: {type(error).__name__}: {error}")
         return decide(form, trial)
@@ -183,15 +186,15 @@ class _Memory:
         return tuple(e for e in self._events if e.run == run)
 
 
-def run_trial(drill: Drill, scene: Scene, open_target: OpenTarget) -> Trial:
+def run_trial(drill: Drill, scene: Scene, open_target: OpenTarget, stopping: threading.Event) -> Trial:
     """Run the drill as the conductor does, from preflight to judgement; nothing is sealed."""
     plan, clock = scene.plan, scene.clock
     journal = Journal(plan.name, _Memory(), clock)
     journal.append(EventKind.OPENED, **brief_of(drill, plan, scene.earlier))
-    context = _context(scene, journal, target=None)
+    context = _context(scene, journal, None, stopping)
     try:
         target = open_target(plan.target, Settings(home=scene.workspace))
-        context = _context(scene, journal, target)
+        context = _context(scene, journal, target, stopping)
         run_steps(drill, context)
     except Exception as error:
         if journal.history.failure() is None:
@@ -206,7 +209,7 @@ def run_trial(drill: Drill, scene: Scene, open_target: OpenTarget) -> Trial:
     )
 
 
-def _context(scene: Scene, journal: Journal, target: Any) -> Context:
+def _context(scene: Scene, journal: Journal, target: Any, stopping: threading.Event) -> Context:
     return Context(
         plan=scene.plan,
         target=target,
@@ -214,6 +217,7 @@ def _context(scene: Scene, journal: Journal, target: Any) -> Context:
         workspace=Workspace(scene.plan.name, scene.workspace),
         clock=scene.clock,
         deadline_ns=scene.clock.monotonic_ns() + int(scene.plan.time_limit.total_seconds() * 1e9),
+        why_stop=lambda: "the proof was interrupted" if stopping.is_set() else "",
     )
 
 
@@ -236,8 +240,10 @@ def prove(
                 for future in done:
                     rows.append(future.result())
                     on_row(rows[-1])
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        except BaseException:
+            bench.stopping.set()
+            pool.shutdown(cancel_futures=True)
+            raise
     order = [form.name for form in forms]
     rows.sort(key=lambda row: order.index(row.form))
     return proof_of(kind, rows, clock)

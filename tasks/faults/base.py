@@ -36,7 +36,7 @@ from tasks.postgres.server import Server
 from tasks.process import Processes
 
 ORDERS = 6_000
-CANARY = Canary(checksum_column="checksum", interval="1s")  # type: ignore[arg-type]  # as plans write it
+CANARY = Canary(checksum_column="checksum", interval="1s")
 POINT = "proof"
 DUMPS = {
     DumpForm.CUSTOM: "shop.dump",
@@ -93,7 +93,8 @@ class Base:
         whole = hashlib.sha256()
         for path in sorted(p for p in self.folder.rglob("*") if p.is_file()):
             with path.open("rb") as file:
-                whole.update(f"{path.relative_to(self.folder)}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+                line = f"{path.relative_to(self.folder)}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n"
+            whole.update(line.encode())
         return whole.hexdigest()
 
 
@@ -106,7 +107,7 @@ def pristine_base(folder: Path) -> Iterator[Base]:
         before = base.digest()
         yield base
         if base.digest() != before:
-            raise StepError("the pristine base was changed while faults were planted", "report it: no form can be trusted")
+            raise StepError("the pristine base was changed by a form", "no form can be trusted: report it as a defect")
     finally:
         processes.close()
         shutil.rmtree(folder)

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import os
 import re
+import shutil
 from pathlib import Path
 
 from tasks.faults.base import DUMPS
@@ -61,7 +62,7 @@ def delete(relation: str) -> Change:
 
 def lose(backup: str) -> Change:
     """A backup that others build upon gone."""
-    return lambda stage: (stage.own("backups") / backup).rename(stage.folder / "lost")
+    return lambda stage: shutil.rmtree(stage.own("backups") / backup)
 
 
 def _segment(stage: Stage, after: int) -> Path:
@@ -143,7 +144,7 @@ def cut_dump(form: DumpForm) -> Change:
 
 
 def end_dump(form: DumpForm, within: str, end: bytes, skip: int = 0) -> Change:
-    """A plain dump that ends right after `end`, `skip` bytes into a table's rows at the earliest: psql loads it gladly."""
+    """A plain dump that ends with `end`, at least `skip` bytes into a table's rows: psql loads it gladly."""
 
     def change(stage: Stage) -> None:
         path = _dump(stage, form)

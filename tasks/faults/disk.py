@@ -18,7 +18,7 @@ _HOLD = 'mount -t tmpfs -o size="$2" tmpfs "$1" && touch "$1/ready" && exec slee
 def small_disk(folder: Path, size: int, processes: Processes) -> Iterator[Path]:
     """A disk of `size` bytes; the path leads into the holder's namespace, and works for us and what we start."""
     folder.mkdir()
-    holder = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", _HOLD, "sh", folder, str(size)]
+    holder = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", _HOLD, "sh", str(folder), str(size)]
     started = processes.start("small-disk", holder, log="small-disk.log")
     disk = Path(f"/proc/{started.pid}/root{folder}")
     try:

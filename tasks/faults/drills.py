@@ -8,11 +8,12 @@ from pydantic import BaseModel
 
 from muster.drill import Context, Drill, Step
 from muster.errors import StepError
-from muster.restore.observations import Chosen
+from muster.restore.observations import Chosen, Restored
 from tasks.faults.stage import Stage
 from tasks.postgres.binaries import find_binaries
 from tasks.postgres.server import Server
 from tasks.process import Processes
+from tasks.recovery import replay
 
 _ROOM_FOR_LOGS = 4 * 2**20
 
@@ -43,7 +44,7 @@ def first(step: str, act: Callable[[Context], None]) -> Alter:
 def leaving(step: str) -> Alter:
     """The drill with a step whose undo fails."""
 
-    def undo(context: Context) -> None:
+    def undo(_context: Context) -> None:
         raise StepError(f"the undo of {step} was made to fail", "it was planted")
 
     return lambda drill: _with(drill, replace(drill.step(step), undo=undo))
@@ -51,12 +52,16 @@ def leaving(step: str) -> Alter:
 
 def let_configuration_rule(context: Context) -> None:
     """Start the restored server again without the settings that close it to the world."""
-    chosen, workspace = context.result("choose", Chosen), context.workspace
-    binaries = find_binaries(chosen.binaries, chosen.backup.major)
-    processes = Processes(workspace.records, workspace.logs)
-    server = Server(binaries, workspace.scratch / "data", workspace.sockets, processes, "restored")
+    server = _restored(context)
     server.stop()
     server.start()
+
+
+def overshoot(context: Context) -> None:
+    """Recover again, to the end of the log, where the drill believes to stand at its target."""
+    server = _restored(context)
+    server.stop()
+    replay(server, context.result("restore", Restored), None, None, context.seconds_left)
 
 
 def fill_disk(context: Context) -> None:
@@ -65,6 +70,13 @@ def fill_disk(context: Context) -> None:
     with (context.workspace.root / "ballast").open("wb") as file:
         for _ in range((free - _ROOM_FOR_LOGS) // 2**20):
             file.write(bytes(2**20))
+
+
+def _restored(context: Context) -> Server:
+    chosen, workspace = context.result("choose", Chosen), context.workspace
+    processes = Processes(workspace.records, workspace.logs)
+    binaries = find_binaries(chosen.binaries, chosen.backup.major)
+    return Server(binaries, workspace.scratch / "data", workspace.sockets, processes, "restored")
 
 
 def _with(drill: Drill, step: Step) -> Drill:

@@ -14,12 +14,11 @@ from tasks.faults.stage import Change, Plant, Stage, base_backup, copy
 from tasks.postgres.server import Server
 from tasks.targets.embedded import restore_command
 
-_INDEX = "where indexrelid = 'payments_order_id_idx'::regclass"
-INVALID = f"update pg_index set indisvalid = false {_INDEX}"
+INVALID = "update pg_index set indisvalid = false where indexrelid = 'payments_order_id_idx'::regclass"
 UNINDEXED = (
-    f"update pg_index set indisready = false, indisvalid = false {_INDEX}",
+    "update pg_index set indisready = false where indexrelid = 'payments_order_id_idx'::regclass",
     "insert into payments (order_id, amount, paid_at) select id, 0, now() from orders limit 10",
-    f"update pg_index set indisready = true, indisvalid = true {_INDEX}",
+    "update pg_index set indisready = true where indexrelid = 'payments_order_id_idx'::regclass",
 )
 """Rows that came while their index was not looked after."""
 ORPHANS = ("set session_replication_role = replica", "delete from orders where id % 20 = 0")
@@ -55,7 +54,8 @@ def fail_over(stage: Stage) -> None:
     server = stage.server(stage.folder / "source", "source")
     copy(stage.base.backups / "full", server.data)
     (server.data / "recovery.signal").touch()
-    server.start({"restore_command": restore_command(archive), "recovery_target_name": POINT, "recovery_target_action": "promote"})
+    recovery = {"restore_command": restore_command(archive), "recovery_target_name": POINT}
+    server.start(recovery | {"recovery_target_action": "promote"})
     try:
         wait_for(lambda: (archive / "00000002.history").exists(), "the history of the second timeline")
         archive_the_rest(server, archive, WRITE_CANARY)
