@@ -58,20 +58,30 @@ class Conductor:
     open_store: Callable[[], Store]
 
     def conduct(
-        self, plan: Plan, request: Request, *, execute: Execute = call, on_open: Callable[[str], None] | None = None
+        self,
+        plan: Plan,
+        request: Request,
+        *,
+        execute: Execute = call,
+        on_open: Callable[[str], None] = lambda _run: None,
+        on_undo: Callable[[], None] = lambda: None,
     ) -> Summary:
-        """Run the plan once. Always returns a summary; an interrupt is sealed as `aborted` like any other end."""
+        """Run the plan once. Always returns a summary; an interrupt is sealed as `aborted` like any other end.
+
+        `on_open` hears the run's name; `on_undo` hears that from now on an interrupt would only do harm.
+        """
         drill = self.drill_of(plan.kind)
-        opening = self._opening(drill, plan, request)
+        opening, target = self._opening(drill, plan, request), self._opened_target(plan)
         self.finish_dead_runs()
         run = self._open(plan, request)
-        if on_open:
-            on_open(run)
+        on_open(run)
         journal = Journal(run, self.ledger, self.clock)
         journal.append(EventKind.OPENED, **opening)
         with kept_lease(self.ledger, run, this_process()) as lost:
             stop = _stopper(lost.is_set)
-            context = self._attempt(drill, plan, journal, execute, request.injection, stop)
+            context = self._context(plan, journal, target, stop)
+            self._attempt(drill, context, execute, request.injection)
+            on_undo()
             undo_steps(drill, context)
             context.background.abandon()
             return self._conclude(drill, plan, journal)
@@ -160,40 +170,38 @@ class Conductor:
         )
         return run
 
-    def _attempt(
-        self,
-        drill: Drill,
-        plan: Plan,
-        journal: Journal,
-        execute: Execute,
-        injection: Injection | None,
-        why_stop: Callable[[], str],
-    ) -> Context:
-        """Preflight and the steps. What ends them early is in the journal, never raised."""
-        context = self._context(plan, journal, target=None, why_stop=why_stop)
+    def _opened_target(self, plan: Plan) -> Any:
+        """The target, or the refusal to open it. A wrong key is a `UsageError`, before anything is on record."""
         try:
-            target = self._preflight(drill, plan)
-            context = self._context(plan, journal, target, why_stop)
+            return self.open_target(plan.target, self.settings)
+        except Refusal as refusal:
+            return refusal
+
+    def _attempt(self, drill: Drill, context: Context, execute: Execute, injection: Injection | None) -> None:
+        """Preflight and the steps. What ends them early is in the journal, never raised."""
+        try:
+            self._preflight(drill, context)
             run_steps(drill, context, execute, injection)
         except BaseException as error:  # an interrupt is an end like any other: it is undone, judged, sealed
-            if journal.history.failure() is None:
-                journal.append(EventKind.NOTED, ended_by=describe(error))
-        return context
+            if context.history.failure() is None:
+                context.journal.append(EventKind.NOTED, ended_by=describe(error))
 
-    def _preflight(self, drill: Drill, plan: Plan) -> Any:
+    def _preflight(self, drill: Drill, context: Context) -> None:
+        """Raise a `Refusal` if the drill may not start."""
+        plan, target = context.plan, context.target
         for other in self.ledger.unfinished_runs():
             if other.needs_undo and self._target_of(other) == plan.model_dump(mode="json")["target"]:
                 raise Refusal(
                     f"run {other.run} on the same target has left something behind, or is still running",
                     f"wait for it, or run `muster undo run {other.run}`",
                 )
-        target = self.open_target(plan.target, self.settings)
+        if isinstance(target, Refusal):
+            raise target
         if not isinstance(target, drill.needs):
             raise Refusal(
                 f"a target of type {plan.target['type']!r} is not {drill.needs.__name__}",
                 f"a {drill.kind} drill needs a target that is; see docs/restore.md",
             )
-        return target
 
     def _target_of(self, run: Run) -> Any:
         events = self.ledger.read_events(run.run)

@@ -199,6 +199,7 @@ class Journal:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._events = list(self.store.read_events(self.run))
+        self._unsure = False
 
     @property
     def history(self) -> History:
@@ -208,6 +209,8 @@ class Journal:
     def append(self, kind: EventKind, step: str = "", **body: Any) -> Event:
         """Record one event; it is durable when this returns."""
         with self._lock:
+            if self._unsure:  # an interrupt fell between the store and us
+                self._events = list(self.store.read_events(self.run))
             _assert_legal(self.history, kind, step)
             event = Event(
                 run=self.run,
@@ -218,8 +221,10 @@ class Journal:
                 mono_ns=self.clock.monotonic_ns(),
                 body=body,
             )
+            self._unsure = True
             self.store.append_event(event)
             self._events.append(event)
+            self._unsure = False
             return event
 
     def observe(self, observation: Observation, step: str = "") -> None:

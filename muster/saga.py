@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from muster.drill import Context, Drill, Step
-from muster.errors import MusterError, Refusal, StepError, SystemFailure
+from muster.errors import MusterError, Refusal, StepError, SystemFailure, UsageError
 from muster.journal import EventKind
 
 Execute = Callable[[str, Callable[[], BaseModel]], BaseModel]
@@ -77,7 +77,7 @@ class Cause(StrEnum):
 def _cause(error: BaseException) -> Cause:
     if isinstance(error, SystemFailure):
         return Cause.SYSTEM
-    return Cause.REFUSED if isinstance(error, Refusal) else Cause.DRILL
+    return Cause.REFUSED if isinstance(error, Refusal | UsageError) else Cause.DRILL
 
 
 def describe(error: BaseException) -> dict[str, str]:

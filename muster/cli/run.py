@@ -53,7 +53,7 @@ def run(settings: Settings, options: Options) -> int:
     _assert_steps_exist(options, [step.name for step in drill_of(plan.kind).steps])
     console = Console(stderr=options.as_json)
     with ExitStack() as stack:
-        stack.enter_context(terminated_as_interrupted())
+        interrupts = stack.enter_context(terminated_as_interrupted())
         if options.up:
             from muster.cli.up import estate_up
 
@@ -62,17 +62,16 @@ def run(settings: Settings, options: Options) -> int:
         conductor = conductor_of(settings, ledger)
         watch = Watch(ledger, tuple(step.name for step in drill_of(plan.kind).steps))
         with nullcontext() if options.as_json else shown_progress(watch, console):
-            name = (
-                _run_here(conductor, plan, options, watch)
-                if options.here
-                else _deployed(settings, plan, options, watch)
-            )
+            if options.here:
+                name = _run_here(conductor, plan, options, watch, interrupts)
+            else:
+                name = _deployed(settings, plan, options, watch)
         return _tell(conductor, ledger, name, options, console)
 
 
-def _run_here(conductor: Conductor, plan: Plan, options: Options, watch: Watch) -> str:
+def _run_here(conductor: Conductor, plan: Plan, options: Options, watch: Watch, interrupts: "Interrupts") -> str:
     request = Request(reason=options.reason, injection=options.injection)
-    return conductor.conduct(plan, request, on_open=watch.follow).run
+    return conductor.conduct(plan, request, on_open=watch.follow, on_undo=interrupts.ignore).run
 
 
 def _deployed(settings: Settings, plan: Plan, options: Options, watch: Watch) -> str:
@@ -120,16 +119,27 @@ def _assert_steps_exist(options: Options, steps: list[str]) -> None:
             raise UsageError(f"there is no step {step!r}", f"the steps are {', '.join(steps)}")
 
 
+class Interrupts:
+    """Signals that mean "stop": each raises `KeyboardInterrupt`, until they are ignored."""
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def ignore(self) -> None:
+        """From here on only SIGKILL stops us: what is being undone and sealed is not to be cut short."""
+        for number in self.numbers:
+            signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
-def terminated_as_interrupted() -> Iterator[None]:
+def terminated_as_interrupted() -> Iterator[Interrupts]:
     """Treat SIGTERM and the death of the terminal as Ctrl-C: undo, seal, leave."""
 
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in Interrupts.numbers}
     try:
-        yield
+        yield Interrupts()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -123,7 +123,12 @@ def ledger(settings: Settings):
 def _conductor(settings: Settings, ledger: Any, drill: Drill | None = None, target: Any = object()) -> Conductor:  # noqa: B008
     made = drill or _drill()
     return Conductor(
-        settings, ledger, SystemClock(), lambda _: made, lambda _k, _s: target, lambda: DirectoryStore(Path(settings.store))
+        settings,
+        ledger,
+        SystemClock(),
+        lambda _: made,
+        lambda _k, _s: target,
+        lambda: DirectoryStore(Path(settings.store)),
     )
 
 
