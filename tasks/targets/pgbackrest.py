@@ -214,7 +214,7 @@ class Target:
         stanzas = json.loads(done.stdout) if done.returncode == 0 else []
         found: Mapping[str, Any] = next((s for s in stanzas if s["name"] == self._spec.stanza), {})
         if not found.get("db"):
-            said = " ".join(done.stderr.split()) or found.get("status", {}).get("message", "no such stanza")
+            said = " ".join((done.stderr + _troubles(found)).split()) or "there is no such stanza"
             raise Refusal(
                 f"pgbackrest cannot read stanza {self._spec.stanza}: {said}",
                 "see docs/restore.md, «Permissions»: who runs Muster must be able to read configuration and repository",
@@ -242,6 +242,11 @@ class Target:
             stop_lsn=found["lsn"]["stop"],
             location=f"{self._spec.stanza}/{found['label']}",
         )
+
+
+def _troubles(stanza: Mapping[str, Any]) -> str:
+    """What `info` says is wrong with each repository of the stanza."""
+    return "; ".join(repo["status"]["message"] for repo in stanza.get("repo", ()) if repo["status"]["code"])
 
 
 def _failure(command: str, completed: Completed) -> StepError:
