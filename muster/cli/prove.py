@@ -20,7 +20,7 @@ from rich.text import Text
 from muster.cli.run import terminated_as_interrupted
 from muster.clock import SystemClock
 from muster.drill import Drill
-from muster.errors import UsageError
+from muster.errors import StepError, UsageError
 from muster.ledger import Proof, ProofRow, open_ledger
 from muster.prove import Bench, Form, is_proven, pick
 from muster.prove import prove as prove_forms
@@ -37,8 +37,11 @@ def prove(settings: Settings, kind: str, only: list[str] | None, *, as_json: boo
     catalogue = _catalogue(kind)
     forms: tuple[Form, ...] = pick(catalogue.FORMS, only)
     console = Console(stderr=as_json)
-    with terminated_as_interrupted(), own_folder(settings) as folder:
-        proof = _try(catalogue, kind, forms, drill, folder, console)
+    try:
+        with terminated_as_interrupted(), own_folder(settings) as folder:
+            proof = _try(catalogue, kind, forms, drill, folder, console)
+    except KeyboardInterrupt:
+        raise StepError("the proof was interrupted", "nothing of it is left or recorded: run it again") from None
     if not only and drill is None:
         with open_ledger(settings.ledger_url) as ledger:
             ledger.record_proof(proof)
