@@ -15,7 +15,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 
 from muster.errors import MusterError, UsageError
-from muster.ledger import Ledger, open_ledger
+from muster.ledger import Ledger, Run, open_ledger
+from muster.ownership import is_dead
 from muster.plan import Plan
 from muster.settings import Settings
 from tasks.estate.card import read_card
@@ -27,7 +28,7 @@ _UNDO_SECONDS = 120.0  # an undo stops processes and deletes folders
 def run_deployment(
     settings: Settings, plan: Plan, reason: str, inject_error: str | None, follow: Callable[[str], None]
 ) -> str:
-    """Run `KIND/PLAN` and wait for its end; returns the run's name once it is sealed."""
+    """Run `KIND/PLAN` and wait for its end; returns the run's name once it ended, or its process died."""
     address = {PREFECT_API_URL: _server_of(settings)}
     with (
         temporary_settings(address),
@@ -81,14 +82,17 @@ def _wait(
         if name:
             follow(name)
         state = client.read_flow_run(flow_run.id).state
-        if name and state is not None and state.is_final() and ledger.run(name).outcome is not None:
+        if name and state is not None and state.is_final() and _is_at_rest(ledger.run(name)):
             return name  # its bundle was sent, if the store is there, before the flow run ended
         if state is not None and state.is_final() and not name and state.type is not StateType.COMPLETED:
             raise MusterError(f"the flow run ended as {state.name}: {state.message}", "see its log in the Prefect UI")
-        if state is not None and state.type is StateType.CRASHED:
-            raise MusterError(f"the process that ran {name} died", f"run `muster undo run {name}`")
         time.sleep(_POLL_SECONDS)
     raise MusterError(f"run {name or 'of ' + plan.name} did not end in time", "see `muster undo list`")
+
+
+def _is_at_rest(run: Run) -> bool:
+    """Whether nobody drives the run any more: it ended, or its process died."""
+    return run.outcome is not None or is_dead(run.owner)
 
 
 def _opened_by(ledger: Ledger, plan: Plan, flow_run: UUID) -> str:

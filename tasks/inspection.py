@@ -3,8 +3,8 @@
 Promise: what could not be looked at leaves no observation, so its check is inconclusive.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import psutil
 import psycopg
@@ -56,13 +56,22 @@ def inspect_restored(context: Context, server: Server, spec: RestoreSpec) -> Ins
         context.observe(ask_isolation(connection, listening_sockets(server)))
         # Before amcheck, whose extension would show in it.
         context.observe(read_catalog(connection))
-    with ThreadPoolExecutor(3) as pool:
-        for done in [pool.submit(act) for act in _side_by_side(context, server, spec, connect)]:
-            done.result()
+    _all_at_once(_side_by_side(context, server, spec, connect), server)
     with connect() as connection:
         if spec.integrity.page_checksums:
             context.observe(ask_page_checksums(connection))
     return Inspected(rungs=asked_rungs(spec))
+
+
+def _all_at_once(acts: Iterable[Callable[[], None]], server: Server) -> None:
+    """Every act in a thread of its own. The first that fails, or an interrupt, ends the others with the server."""
+    with ThreadPoolExecutor() as pool:
+        try:
+            for done in as_completed([pool.submit(act) for act in acts]):
+                done.result()
+        except BaseException:
+            server.stop("immediate", timeout=5)  # a query that runs for hours would hold up the undo
+            raise
 
 
 def asked_rungs(spec: RestoreSpec) -> tuple[str, ...]:

@@ -66,6 +66,8 @@ def run(settings: Settings, options: Options) -> int:
                 name = _run_here(conductor, plan, options, watch, interrupts)
             else:
                 name = _deployed(settings, plan, options, watch)
+                if ledger.run(name).outcome is None:  # its process was killed: what it left is finished here
+                    conductor.finish(name)
         return _tell(conductor, ledger, name, options, console)
 
 
