@@ -130,10 +130,10 @@ class Load:
             check=False,
         )
         if completed.returncode != 0:
-            _fail(self.path.name, completed.log.read_text(encoding="utf-8", errors="replace"))
+            fail(self.path.name, completed.log.read_text(encoding="utf-8", errors="replace"))
 
 
-def _fail(name: str, said: str) -> NoReturn:
+def fail(name: str, said: str) -> NoReturn:
     """Say why a load failed in its own words, without the values in them."""
     complaints = [_without_values(c) for c in _COMPLAINT.findall(said)]
     first = complaints[0] if complaints else "the loader said nothing"
