@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from evidence.errors import StoreUnreachable
 from evidence.store import Store, open_store
 from muster.clock import SystemClock
 from muster.conduct import Conductor
@@ -41,13 +42,18 @@ def open_target(keys: Mapping[str, Any], settings: Settings) -> Any:
 
 
 def store_of(settings: Settings) -> Store:
-    """The evidence store: the one that is configured, else the running estate's bucket, else a folder."""
+    """The evidence store: the one that is configured, else the estate's bucket, else a folder.
+
+    Once there is an estate its bucket is the store, up or not: evidence is never spread over two places.
+    """
     if settings.store:
         return open_store(settings.store, settings.store_endpoint, lock_days=settings.store_lock_days)
     card = read_card(settings)
     if card and card.objects:
         where = card.objects
         return open_store(f"s3://{where.bucket}", where.endpoint, lock_days=LOCK_DAYS, credentials=where.credentials())
+    if (settings.estate / "objects").exists():
+        raise StoreUnreachable("the estate's object store is not up", "start it with `muster up`: the bundles wait")
     return open_store(str(settings.root / "store"))
 
 

@@ -85,9 +85,17 @@ def describe(error: BaseException) -> dict[str, str]:
     return {
         "cause": _cause(error).value,
         "error": type(error).__name__,
-        "message": error.message if isinstance(error, MusterError) else (str(error) or "interrupted"),
+        "message": _words(error),
         "advice": error.advice if isinstance(error, MusterError) else "",
     }
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, MusterError):
+        return error.message
+    if isinstance(error, SystemExit):  # Prefect's way to end a flow whose worker died
+        return f"the process was told to exit with code {error.code}"
+    return str(error) or "interrupted"
 
 
 def undo_steps(drill: Drill, context: Context) -> tuple[str, ...]:

@@ -83,9 +83,7 @@ def asked(summary: Summary) -> tuple[Finding, ...]:
 
 def unobserved(summary: Summary) -> tuple[Finding, ...]:
     """The checks that could not be judged, since the drill ended before what they need was observed."""
-    return tuple(
-        f for f in summary.findings if f.verdict is Verdict.INCONCLUSIVE and f.seen.startswith("not observed")
-    )
+    return tuple(f for f in summary.findings if f.verdict is Verdict.INCONCLUSIVE and f.seen.startswith("not observed"))
 
 
 def not_asked(summary: Summary) -> tuple[Finding, ...]:

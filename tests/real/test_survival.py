@@ -127,6 +127,7 @@ def test_an_interrupt_undoes_and_seals(home: Home, number: signal.Signals) -> No
     _slow_inspection(home)
     process = home.start("run", home.plan, "--here")
     _wait_for(home, _has(EventKind.STARTED, "inspect"), process)
+    time.sleep(1)  # into the slow question
     process.send_signal(number)
     said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == ExitCode.ABORTED, said
