@@ -1,0 +1,1 @@
+"""Benchmarks: Muster beside the bare commands and the raw limit, as ratios within one run."""
