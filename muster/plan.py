@@ -103,7 +103,7 @@ def load_plan(path: Path) -> Plan:
         raise UsageError(f"{path} is no valid YAML: {error}", "mend the line it names") from None
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'plan'}: {e['msg']}" for e in error.errors())
-        raise UsageError(f"{path}: {faults}", "mend these keys; docs/plans.md lists every key") from None
+        raise UsageError(f"{path}: {faults}", "mend these keys; docs/restore.md lists every key") from None
 
 
 def find_plan(folder: Path, name: str) -> Plan:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.rows import tuple_row
 
-from muster.errors import StepError, SystemFailure
+from muster.errors import Refusal, StepError, SystemFailure
 from muster.restore.observations import Reference, Restored, Served
 from muster.restore.spec import RecoveryTarget
-from tasks.postgres.lsn import segment_of_name
+from tasks.postgres.lsn import SEGMENT_BYTES, segment_of_name
 from tasks.postgres.server import Server
 
 ISOLATED = {
@@ -97,6 +97,11 @@ def replay(server: Server, restored: Restored, stop: Stop | None, until: str | N
 def inherited_settings(server: Server) -> dict[str, str]:
     """The sizes that the source ran with, from pg_control."""
     text = server.control_data()
+    if f"Bytes per WAL segment:                {SEGMENT_BYTES}" not in text:
+        raise Refusal(
+            "the log's segments are not 16 MiB: Muster cannot judge such an archive yet",
+            "restore by hand, and ask for this in an issue",
+        )
     found = {}
     for label, setting in _AT_LEAST.items():
         match = re.search(rf"^{re.escape(label)}:\s+(\d+)", text, re.MULTILINE)
