@@ -1,0 +1,48 @@
+"""Commands that people wait for import only what they need: what is slow to import is named, not timed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SLOW = ("prefect", "sqlalchemy", "alembic", "boto3", "psycopg", "securesystemslib", "pyspark", "matplotlib")
+
+
+def modules_after(tmp_path: Path, *arguments: str) -> set[str]:
+    """The modules that a command line has imported when it ends."""
+    code = (
+        "import sys; from muster.cli import invoke\n"
+        f"code = invoke({list(arguments)!r})\n"
+        "print('MODULES', *sys.modules)\nsys.exit(0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"MUSTER_HOME": str(tmp_path / "home"), "MUSTER_PLANS": "deployments", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return set(done.stdout.rsplit("MODULES", 1)[1].split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("status",), ("verify", "tests/golden/v1/BUNDLE", "--key", "tests/golden/v1/KEY")],
+    ids=lambda a: a[0],
+)
+def test_a_quick_command_imports_nothing_slow(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    golden = Path("tests/golden/v1")
+    names = {
+        "tests/golden/v1/BUNDLE": str(next(golden.glob("*.tar.gz"))),
+        "tests/golden/v1/KEY": str(next(golden.glob("*.pub"))),
+    }
+    imported = modules_after(tmp_path, *(names.get(a, a) for a in arguments))
+    assert "muster.cli" in imported
+    assert sorted(name for name in SLOW if name in imported) == []
+
+
+def test_a_slow_import_would_be_seen(tmp_path: Path) -> None:
+    """The control: a command that opens the ledger for writing does import SQLAlchemy."""
+    assert "sqlalchemy" in modules_after(tmp_path, "undo", "list")
