@@ -1,4 +1,4 @@
-"""Every target, drill and deployment is picked up by its file; one that does not import, or is misspelt, is an error."""
+"""Every target, drill and deployment is picked up by its file; one that does not import, or is misspelt, is told."""
 
 from importlib import import_module
 from pathlib import Path
