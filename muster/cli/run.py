@@ -4,15 +4,14 @@ Promises: the drill runs through its Prefect deployment unless `--here`; Ctrl-C 
 is shown comes from the journal, the record.
 """
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
+from muster.cli.interrupts import Interrupts, terminated_as_interrupted
 from muster.cli.watching import Watch, shown_progress
 from muster.conduct import Conductor, Request, summarise
 from muster.errors import LeftBehind, UsageError
@@ -71,7 +70,7 @@ def run(settings: Settings, options: Options) -> int:
         return _tell(conductor, ledger, name, options, console)
 
 
-def _run_here(conductor: Conductor, plan: Plan, options: Options, watch: Watch, interrupts: "Interrupts") -> str:
+def _run_here(conductor: Conductor, plan: Plan, options: Options, watch: Watch, interrupts: Interrupts) -> str:
     request = Request(reason=options.reason, injection=options.injection)
     return conductor.conduct(plan, request, on_open=watch.follow, on_undo=interrupts.ignore).run
 
@@ -119,29 +118,3 @@ def _assert_steps_exist(options: Options, steps: list[str]) -> None:
     for step in (options.inject_error, options.inject_kill):
         if step is not None and step not in steps:
             raise UsageError(f"there is no step {step!r}", f"the steps are {', '.join(steps)}")
-
-
-class Interrupts:
-    """Signals that mean "stop": each raises `KeyboardInterrupt`, until they are ignored."""
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    def ignore(self) -> None:
-        """From here on only SIGKILL stops us: what is being undone and sealed is not to be cut short."""
-        for number in self.numbers:
-            signal.signal(number, signal.SIG_IGN)
-
-
-@contextmanager
-def terminated_as_interrupted() -> Iterator[Interrupts]:
-    """Treat SIGTERM and the death of the terminal as Ctrl-C: undo, seal, leave."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in Interrupts.numbers}
-    try:
-        yield Interrupts()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

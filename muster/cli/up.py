@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import make_url
 
-from muster.cli.run import terminated_as_interrupted
+from muster.cli.interrupts import terminated_as_interrupted
 from muster.errors import MusterError
 from muster.settings import Settings
 from muster.verdict import ExitCode
