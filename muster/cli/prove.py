@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from muster.cli.run import terminated_as_interrupted
+from muster.cli.interrupts import terminated_as_interrupted
 from muster.clock import SystemClock
 from muster.drill import Drill
 from muster.errors import StepError, UsageError
