@@ -10,6 +10,7 @@ of a segment that is missing from the archive: its words are read, and the archi
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,7 +36,6 @@ from tasks.targets.restorable import Work
 _INFO_SECONDS = 120
 _REPOSITORY_OPTION = re.compile(r"repo\d+-[a-z0-9-]+")
 _SECRET = re.compile(r"-(key|key-secret|pass|passphrase|token)$")
-_RESTORE_COMMAND = re.compile(r"^restore_command = '((?:[^']|'')*)'$", re.MULTILINE)
 
 # What a configuration may say of where and what to restore; a drill restores all of it, into its scratch.
 _WHOLE_AND_QUIET = (
@@ -151,24 +151,27 @@ class Target:
         yield archive_judged(said, listed_segments(listing), found["archive"]["start"], work.archive_end)
 
     def restore(self, backup: Backup, fetched: Fetched, work: Work) -> Restored:
-        """`pgbackrest restore` into the scratch folder; the log comes by `archive-get`, as pgBackRest writes it."""
+        """`pgbackrest restore` into the scratch folder; the log comes by `pgbackrest archive-get`."""
         own = work.workspace.scratch / "pgbackrest"
-        places = {
-            "--pg1-path": work.data,
-            "--tablespace-map-all": own / "tablespaces",
-            "--lock-path": own / "lock",
-            "--log-path": own / "log",
-        }
-        for folder in places.values():
+        places = {"--pg1-path": work.data, "--lock-path": own / "lock", "--log-path": own / "log"}
+        # A restore empties the spool of its stanza: without a place of its own, it would be the source's.
+        only_here = {"--spool-path": own / "spool", "--tablespace-map-all": own / "tablespaces"}
+        for folder in (places | only_here).values():
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         unprivileged.hand_over(own, work.data)
-        options = (f"--set={backup.label}", *(f"{key}={path}" for key, path in places.items()))
-        self._run("restore", (*options, f"--cmd={self._binary}", *_WHOLE_AND_QUIET), work)
-        written = (work.data / "postgresql.auto.conf").read_text(encoding="utf-8", errors="replace")
+        placed = [f"{key}={path}" for key, path in (places | only_here).items()]
+        self._run("restore", (f"--set={backup.label}", *placed, *_WHOLE_AND_QUIET), work)
         files = (f for top in (work.data, own / "tablespaces") for f in top.rglob("*") if f.is_file())
         return Restored(
-            data=work.data, bytes=sum(f.stat().st_size for f in files), restore_command=_command_in(written)
+            data=work.data,
+            bytes=sum(f.stat().st_size for f in files),
+            restore_command=self._restore_command([f"{key}={path}" for key, path in places.items()]),
         )
+
+    def _restore_command(self, placed: list[str]) -> str:
+        """One segment at a time: what fetches ahead does so in the background. `%` is doubled for PostgreSQL."""
+        command = self._command("archive-get", "warn", ("--no-archive-async", "--reset-pg1-host", *placed))
+        return shlex.join(command).replace("%", "%%") + ' %f "%p"'
 
     @cached_property
     def _binary(self) -> str:
@@ -261,17 +264,6 @@ def _option(key: str, value: str | int | bool) -> str:
     if isinstance(value, bool):
         return f"--{key}" if value else f"--no-{key}"
     return f"--{key}={value}"
-
-
-def _command_in(settings: str) -> str:
-    """The restore command that pgBackRest wrote into `postgresql.auto.conf`, and nothing beside it: what would fetch
-    ahead does so in the background, into the spool of the source's own configuration.
-    """  # fmt: skip
-    written = _RESTORE_COMMAND.findall(settings)
-    if not written:
-        raise StepError("pgbackrest wrote no restore_command", "see pgbackrest-restore.out for what it did")
-    before, name, after = str(written[-1]).replace("''", "'").rpartition(" archive-get ")
-    return f"{before} --no-archive-async{name}{after}"
 
 
 def open_target(keys: dict[str, object], _settings: Settings) -> Target:

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -44,6 +45,7 @@ DUMPS = {
 BUCKET = "backups"
 ACCESS, SECRET = "drill", "only-on-loopback"
 _DEADLINE = 60.0
+_UPLOADS = 8
 
 _SCHEMA = """
 create role shop_app login;
@@ -116,12 +118,14 @@ class Repository:
 
     path: Path
     config: Path
+    spool: Path
+    """The source's own, with a segment that waits in it: a restore of pgBackRest's empties the spool it is given."""
     references: Path
     system_identifier: str
     binaries: Binaries
 
 
-@dataclass(frozen=True)
+@dataclass
 class Objects:
     """An S3 server: plain HTTP at `endpoint`, TLS at `tls_port` with a certificate of `localhost`."""
 
@@ -129,19 +133,22 @@ class Objects:
     tls_port: int
     certificate: Path
 
-    @property
+    @cached_property
     def client(self) -> Any:
         """Who fills the buckets."""
-        return boto3.client(
-            "s3", endpoint_url=self.endpoint, region_name="us-east-1", aws_access_key_id=ACCESS,
-            aws_secret_access_key=SECRET, config=Config(s3={"addressing_style": "path"}, proxies={}),
-        )  # fmt: skip
+        config = Config(s3={"addressing_style": "path"}, proxies={}, max_pool_connections=_UPLOADS)
+        keys = {"aws_access_key_id": ACCESS, "aws_secret_access_key": SECRET}
+        return boto3.client("s3", endpoint_url=self.endpoint, region_name="us-east-1", config=config, **keys)
 
     def upload(self, folder: Path, prefix: str) -> None:
         """Put a folder below a prefix."""
-        for path in folder.rglob("*"):
-            if path.is_file():
-                self.client.upload_file(str(path), BUCKET, f"{prefix}/{path.relative_to(folder).as_posix()}")
+
+        def put(path: Path) -> None:
+            key = f"{prefix}/{path.relative_to(folder).as_posix()}"
+            self.client.put_object(Bucket=BUCKET, Key=key, Body=path.read_bytes())
+
+        with ThreadPoolExecutor(_UPLOADS) as pool:
+            list(pool.map(put, [path for path in folder.rglob("*") if path.is_file()]))
 
     def digest(self, prefix: str) -> str:
         """Over every key, checksum and time of change below a prefix."""
@@ -220,7 +227,10 @@ def _make_repository(home: Path, processes: Processes) -> Repository:
         pgbackrest("backup", "--type=full")
         pgbackrest("backup", "--type=incr")
         write_reference(_reference_and_after(server), home / "references")
-    return Repository(repository, config, home / "references", identifier, binaries)
+    waiting = home / "spool" / "archive" / "shop" / "out" / "000000010000000000000099.ready"
+    waiting.parent.mkdir(parents=True)
+    waiting.touch()
+    return Repository(repository, config, home / "spool", home / "references", identifier, binaries)
 
 
 @contextmanager
