@@ -11,6 +11,7 @@ from muster.prove import Check, Ending, Form
 from muster.verdict import Outcome
 from tasks.faults import damage, drills, sources, stage
 from tasks.faults.base import POINT, pristine_base
+from tasks.faults.repository import flip_file, is_installed, lose_segment, repository
 from tasks.faults.sources import source
 from tasks.faults.stage import base_backup, dump
 from tasks.postgres.dumps import DumpForm
@@ -133,6 +134,13 @@ DUMPS = (
          dump(CUSTOM, roles=False), Check("restored", 'role "')),
 )
 
+REPOSITORY = (
+    Form("flipped-repository", "a byte flipped in a file of the full backup",
+         repository(flip_file), Check("bytes")),
+    Form("missing-repository-log", "a segment missing, which pgBackRest's own verify does not mention",
+         repository(lose_segment), Check("wal")),
+)
+
 PROMISES = (
     Form("stale-backup", "a backup three days old",
          base_backup(later=timedelta(days=3)), Check("backup age")),
@@ -185,6 +193,10 @@ HEALTHY = (
     Form("plain", "a plain dump", dump(PLAIN)),
     Form("gzip", "a gzipped plain dump", dump(GZIP)),
 )
+
+HEALTHY_REPOSITORY = (
+    Form("repository", "an incremental backup in a pgBackRest repository", repository()),
+)
 # fmt: on
 
 GROUPS: Mapping[str, tuple[Form, ...]] = {
@@ -192,8 +204,11 @@ GROUPS: Mapping[str, tuple[Form, ...]] = {
     "The log": LOG,
     "The source, before it was backed up": SOURCE,
     "Dumps": DUMPS,
+    "A pgBackRest repository, where pgBackRest and PostgreSQL 15 are installed": REPOSITORY,
     "What the plan promises": PROMISES,
     "The drill and its machine": DRILL,
     "Healthy forms": HEALTHY,
+    "A healthy repository, where pgBackRest and PostgreSQL 15 are installed": HEALTHY_REPOSITORY,
 }
-FORMS = tuple(form for group in GROUPS.values() for form in group)
+_NOT_HERE = () if is_installed() else (*REPOSITORY, *HEALTHY_REPOSITORY)
+FORMS = tuple(form for group in GROUPS.values() for form in group if form not in _NOT_HERE)

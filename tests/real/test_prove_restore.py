@@ -3,6 +3,8 @@ itself tells a drill that sees from one that does not."""
 
 import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,15 +17,21 @@ import pytest
 from flows.registry import open_target
 from flows.restore import DRILL
 from muster.cli.prove import own_folder, prove
+from muster.drill import Workspace
 from muster.errors import UsageError
 from muster.finding import Finding
 from muster.ledger import open_ledger
 from muster.prove import Bench, run_trial
 from muster.restore.checks import CHECKS, amcheck_is_clean, bytes_are_whole
+from muster.restore.spec import RestoreSpec
 from muster.settings import Settings
 from muster.verdict import ExitCode, Verdict
 from tasks.faults import restore as catalogue
-from tasks.process import Identity
+from tasks.faults.damage import flip_byte
+from tasks.postgres.basebackup import archived_segments
+from tasks.postgres.walaudit import audit_wal
+from tasks.process import Identity, Processes
+from tasks.targets.restorable import Work
 
 pytestmark = pytest.mark.xdist_group("prove restore")
 FORMS = {form.name: form for form in catalogue.FORMS}
@@ -60,6 +68,26 @@ def test_every_check_must_catch_something(bench):
     catchers = {form.caught_by.name for form in catalogue.FORMS if form.caught_by}
     assert {finding.check for finding in trial.findings} - catchers == set()
     assert all(finding.verdict is Verdict.PASS for finding in trial.findings), "the plan asks for every rung"
+
+
+def test_a_byte_turned_in_any_record_of_the_log_is_found(bench, tmp_path):
+    archive = tmp_path / "archive"
+    shutil.copytree(bench.base.archive, archive)
+    segments = [archive / name for name in archived_segments(archive)]
+    processes = Processes(tmp_path / "records", tmp_path / "logs")
+    workspace = Workspace("audit", tmp_path)
+    work = Work(workspace, processes, bench.base.binaries, RestoreSpec(), seconds_left=60)
+    assert audit_wal(archive, None, work).damaged == ()
+    draw = random.Random(7)
+    for _ in range(40):
+        path = draw.choice(segments)
+        whole = path.read_bytes()
+        # What is zero may be padding, which no checksum covers and PostgreSQL does not read.
+        used = len(whole.rstrip(b"\0"))
+        position = next(n for n in (draw.randrange(used) for _ in range(10_000)) if whole[n])
+        flip_byte(path, position)
+        assert audit_wal(archive, None, work).damaged, f"{path.name} at {position}"
+        path.write_bytes(whole)
 
 
 def always_passes(history, plan):
