@@ -143,14 +143,14 @@ def cut_dump(form: DumpForm) -> Change:
     return change
 
 
-def end_dump(form: DumpForm, within: str, end: bytes, skip: int = 0) -> Change:
-    """A plain dump that ends with `end`, at least `skip` bytes into a table's rows: psql loads it gladly."""
+def end_dump(form: DumpForm, within: str, end: bytes, skip: int = 0, beyond: int = 0) -> Change:
+    """A plain dump that ends `beyond` bytes after `end`, at least `skip` bytes into a table's rows."""
 
     def change(stage: Stage) -> None:
         path = _dump(stage, form)
         whole = gzip.decompress(path.read_bytes()) if form is DumpForm.GZIP else path.read_bytes()
         begin = whole.index(f"COPY public.{within} ".encode())
-        kept = whole[: whole.index(end, begin + skip) + len(end)]
+        kept = whole[: whole.index(end, begin + skip) + len(end) + beyond]
         path.write_bytes(gzip.compress(kept) if form is DumpForm.GZIP else kept)
 
     return change

@@ -113,7 +113,7 @@ DUMPS = (
     Form("cut-directory", "a directory dump, one table's rows cut",
          dump(DIRECTORY, damage.cut_dump(DIRECTORY)), _LOAD_FAILS),
     Form("cut-plain", "a plain dump cut amid a row",
-         dump(PLAIN, damage.cut_dump(PLAIN)), _LOAD_FAILS),
+         dump(PLAIN, damage.end_dump(PLAIN, "orders", b"\n", skip=10_000, beyond=3)), _LOAD_FAILS),
     Form("cut-gzip", "a gzipped plain dump cut amid a row",
          dump(GZIP, damage.cut_dump(GZIP)), _LOAD_FAILS),
     Form("ended-plain", "a plain dump that ends between two rows, which psql loads gladly",
