@@ -7,6 +7,7 @@ system is a `SystemFailure`, a fault of the drill any other error.
 import random
 import secrets
 import shutil
+import signal
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -30,10 +31,13 @@ from tasks.inspection import inspect_at_reference, inspect_restored
 from tasks.postgres.binaries import Binaries, find_binaries
 from tasks.postgres.lsn import lsn_value, segment_number, segment_of_name
 from tasks.postgres.server import Server
-from tasks.process import Processes
+from tasks.process import Processes, Signals
 from tasks.targets.restorable import Restorable, Work
 
 ROOM_TO_RESTORE = 1.2  # times the backup's size: the data and the log replayed on top of it
+_SERVER = "restored"
+_AT_ONCE: Signals = ((signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
+"""PostgreSQL's immediate shutdown: nothing is written that is about to be deleted."""
 
 
 def choose_backup(context: Context) -> Chosen:
@@ -171,7 +175,9 @@ def inspect(context: Context) -> Inspected:
 
 def stop_server(context: Context) -> None:
     """Make sure that no process of this run is left."""
-    Processes(context.workspace.records, context.workspace.logs).stop_all()
+    processes = Processes(context.workspace.records, context.workspace.logs)
+    processes.stop(_SERVER, signals=_AT_ONCE)
+    processes.stop_all()
     if context.workspace.sockets.exists():
         shutil.rmtree(context.workspace.sockets)
 
@@ -241,4 +247,4 @@ def _work(context: Context) -> Work:
 
 def _server(context: Context) -> Server:
     work = _work(context)
-    return Server(work.binaries, work.data, context.workspace.sockets, work.processes, "restored")
+    return Server(work.binaries, work.data, context.workspace.sockets, work.processes, _SERVER)
