@@ -119,6 +119,7 @@ class Server:
             user=self.user,
             dbname=dbname,
             connect_timeout=10,
+            client_encoding="utf8",  # of an SQL_ASCII database psycopg would give bytes
             application_name="muster",
         )
 
@@ -162,7 +163,7 @@ class Server:
             "unix_socket_directories": str(self.sockets),
             "unix_socket_permissions": "0700",
             "hba_file": str(self.sockets / "pg_hba.conf"),
-            "external_pid_file": "",
+            "external_pid_file": str(self.sockets / "pid"),
             "logging_collector": "off",
             "log_destination": "stderr",
         }
