@@ -27,6 +27,7 @@ from muster.prove import prove as prove_forms
 from muster.settings import Settings
 from muster.verdict import ExitCode
 
+_WIDE = 110  # columns; docs/negative-controls.md has the words for narrower terminals
 _COLUMNS = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 _VERDICTS = {(True, True): "caught", (True, False): "NOT CAUGHT", (False, True): "passed", (False, False): "NOT PASSED"}
 """By whether a fault was planted, and whether all is right."""
@@ -99,7 +100,7 @@ def _try(
 
 def _tell(proof: Proof, forms: tuple[Form, ...], console: Console) -> None:
     words = {form.name: form.words for form in forms}
-    console.print(_matrix(proof, words))
+    console.print(_matrix(proof, words, with_words=console.width >= _WIDE))
     for row in proof.matrix:
         if not row.is_right:
             console.print(Text(f"\n{_failure(row)}: {words[row.form]}.\n  {row.note}"))
@@ -116,11 +117,15 @@ def _failure(row: ProofRow) -> str:
     return f"{row.form} was not caught by {row.must_catch[0]}" if row.planted else f"{row.form} did not pass"
 
 
-def _matrix(proof: Proof, words: dict[str, str]) -> Table:
-    table = Table("form", "what it is", "must be caught by", "caught by", "verdict", box=None, header_style="dim")
+def _matrix(proof: Proof, words: dict[str, str], *, with_words: bool) -> Table:
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    table.add_column("form", no_wrap=True)
+    for head in ("what it is", "must be caught by", "caught by", "verdict")[0 if with_words else 1 :]:
+        table.add_column(head, no_wrap=head == "verdict")
     for row in proof.matrix:
         style = "green" if row.is_right else "bold red"
         caught = ", ".join(row.caught_by) or ("nothing" if row.planted else "")
         verdict = Text(_VERDICTS[row.planted, row.is_right], style)
-        table.add_row(row.form, words[row.form], ", ".join(row.must_catch), caught, verdict)
+        told = (words[row.form],) if with_words else ()
+        table.add_row(row.form, *told, ", ".join(row.must_catch), caught, verdict)
     return table
