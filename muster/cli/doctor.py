@@ -129,7 +129,7 @@ def _estate(settings: Settings) -> Iterator[Line]:
 
 def _ledger(settings: Settings) -> Iterator[Line]:
     plans = glance(settings.ledger_url)
-    yield Line("ledger", f"{len(plans)} plans have run" if plans else "empty, or not made yet")
+    yield Line("ledger", f"{len(plans)} plan(s) have run" if plans else "empty, or not made yet")
 
 
 def _keys(settings: Settings) -> Iterator[Line]:
@@ -144,7 +144,7 @@ def _keys(settings: Settings) -> Iterator[Line]:
 
 
 def _store(settings: Settings) -> Iterator[Line]:
-    yield Line("store", settings.store or "the embedded estate's bucket while it is up, else a folder")
+    yield Line("store", settings.store or "the embedded estate's bucket once there is one, else a folder")
 
 
 def _plans(settings: Settings) -> Iterator[Line]:
