@@ -166,6 +166,7 @@ def _settings() -> Any:
 
 # Typer gives a wrong command line its own exit code 2, which means `inconclusive` here.
 _WRONG_USAGE: Any = typer.BadParameter.__base__
+_INTERRUPTED = 130  # what Typer makes of a Ctrl-C that reaches it
 
 
 def main() -> None:
@@ -176,7 +177,10 @@ def main() -> None:
 def invoke(arguments: list[str]) -> int:
     """Carry out a command line; returns its exit code."""
     try:
-        return int(typer.main.get_command(app).main(arguments, prog_name="muster", standalone_mode=False) or 0)
+        code = int(typer.main.get_command(app).main(arguments, prog_name="muster", standalone_mode=False) or 0)
+        if code == _INTERRUPTED:
+            raise KeyboardInterrupt
+        return code
     except _WRONG_USAGE as error:
         error.show()
         return ExitCode.USAGE

@@ -103,7 +103,7 @@ class RestoreSpec(_Strict):
     """Compare every table with the reference that the target holds for a point after the backup."""
     catalog: Path | None = None
     """A committed catalog fingerprint, one line an object."""
-    volume_drop: float | None = Field(default=0.05, ge=0, le=1)
+    volume_drop: float | None = Field(default=0.02, ge=0, le=1)
     """Share of rows that may be missing against the last pass."""
     canary: Canary | None = None
     integrity: Integrity = Integrity()

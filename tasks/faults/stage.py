@@ -133,7 +133,6 @@ def plan_of(base: Base, name: str, target: Mapping[str, Any], restore: Mapping[s
                 "backup": {"choose": "named", "name": "full"},
                 "max_backup_age": "1d",
                 "catalog": base.catalog,
-                "volume_drop": 0.02,
                 "canary": {"checksum_column": "checksum"},
                 "extensions": base.extensions,
                 "roles": base.roles,
