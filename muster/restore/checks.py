@@ -5,13 +5,14 @@ says so. Each is shown to catch its planted fault by `muster prove restore`.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
 from difflib import unified_diff
 
 from muster.finding import Finding
 from muster.journal import EventKind, History
 from muster.plan import Plan
 from muster.quantity import format_seconds
+from muster.restore.judging import judge, not_asked, spec_of, unseen
+from muster.restore.objectives import rpo_is_met, rto_is_met
 from muster.restore.observations import (
     BytesVerified,
     CanaryState,
@@ -23,52 +24,13 @@ from muster.restore.observations import (
     Rows,
     Rung,
     Served,
-    SourceMark,
     SqlAnswer,
     TableFingerprint,
     Version,
     WalArchived,
 )
-from muster.restore.spec import RestoreSpec, SqlCheck
-from muster.restore.timing import recovery_seconds
+from muster.restore.spec import SqlCheck
 from muster.verdict import Verdict
-
-SHOWN = 40  # lines of detail kept in a finding
-
-
-def spec_of(plan: Plan) -> RestoreSpec:
-    """The plan's restore section; a plan of this kind always has one."""
-    if plan.restore is None:
-        raise ValueError(f"plan {plan.name} is no restore plan")
-    return plan.restore
-
-
-def judge(check: str, ok: bool, expected: str, seen: str, advice: str = "", detail: tuple[str, ...] = ()) -> Finding:
-    """A pass or a fail; advice is for the fail only."""
-    return Finding(
-        check=check,
-        verdict=Verdict.PASS if ok else Verdict.FAIL,
-        expected=expected,
-        seen=seen,
-        advice="" if ok else advice,
-        detail=detail[:SHOWN],
-    )
-
-
-def unseen(check: str, expected: str, why: str = "", advice: str = "") -> Finding:
-    """Asked for and not observed."""
-    return Finding(
-        check=check,
-        verdict=Verdict.INCONCLUSIVE,
-        expected=expected,
-        seen=f"not observed{': ' + why if why else ''}",
-        advice=advice or "see which step failed, and why",
-    )
-
-
-def not_asked(check: str, expected: str, key: str) -> Finding:
-    """The plan leaves this rung out; `key` is what would ask for it."""
-    return Finding(check=check, verdict=None, expected=expected, seen=f"the plan does not ask (`{key}`)")
 
 
 def restored(history: History, _plan: Plan) -> Finding:
@@ -412,53 +374,6 @@ def server_is_isolated(history: History, _plan: Plan) -> Finding:
         "isolation", not problems, expected, problems[0] if problems else "archives nothing, listens to nobody",
         "stop the restored server at once: it may write into the source's archive", tuple(problems),
     )  # fmt: skip
-
-
-def rto_is_met(history: History, plan: Plan) -> Finding:
-    """The time to recover is within the objective."""
-    objective = plan.objectives.rto
-    until = plan.objectives.rto_until
-    measured = recovery_seconds(history, until)
-    if objective is None:
-        return Finding(check="rto", verdict=None, expected="within the objective", seen="the plan has no RTO")
-    expected = f"{until} within {format_seconds(objective.total_seconds())}"
-    if measured.complete:
-        return judge("rto", measured.seconds <= objective.total_seconds(), expected,
-                     format_seconds(measured.seconds), "recovery is slower than promised: see the phases")  # fmt: skip
-    if measured.seconds > objective.total_seconds():
-        return judge("rto", False, expected, f"not recovered after {format_seconds(measured.seconds)}",
-                     "recovery is slower than promised: see the phases")  # fmt: skip
-    return unseen("rto", expected, f"the drill ended after {format_seconds(measured.seconds)}")
-
-
-def rpo_is_met(history: History, plan: Plan) -> Finding:
-    """What a loss of the source at the drill's start would have cost is within the objective."""
-    objective = plan.objectives.rpo
-    if objective is None:
-        return Finding(check="rpo", verdict=None, expected="within the objective", seen="the plan has no RPO")
-    expected = f"at most {format_seconds(objective.total_seconds())} lost"
-    if spec_of(plan).recovery.to != "end":
-        return Finding(check="rpo", verdict=None, expected=expected,
-                       seen="the plan recovers to a chosen point, not to the end")  # fmt: skip
-    lost = recovery_point(history)
-    if lost is None:
-        return unseen("rpo", expected, "no canary was recovered or none is known of the source")
-    span, commits = lost
-    words = format_seconds(span.total_seconds()) + (f", {commits} canaries" if commits is not None else "")
-    return judge("rpo", span <= objective, expected, f"{words} lost", "archive more often, or look at the archiver")
-
-
-def recovery_point(history: History) -> tuple[timedelta, int | None] | None:
-    """Time and canaries between the newest recovered and the newest written; `None` when either is unknown."""
-    mark = history.latest(SourceMark)
-    state = next((c for c in history.observed(CanaryState) if c.stage == "target"), None)
-    if mark is None or state is None or state.newest_at is None:
-        return None
-    newest = mark.written_at or mark.seen_at
-    commits = None
-    if mark.canary_id is not None and state.newest_id is not None:
-        commits = max(0, mark.canary_id - state.newest_id)
-    return max(timedelta(0), newest - state.newest_at), commits
 
 
 def nothing_is_left(history: History, _plan: Plan) -> Finding:

@@ -9,7 +9,8 @@ from muster.errors import UsageError
 from muster.journal import EventKind, History
 from muster.plan import Plan
 from muster.quantity import format_bytes, format_seconds
-from muster.restore.checks import recovery_point, rpo_is_met, rto_is_met, spec_of
+from muster.restore.judging import spec_of
+from muster.restore.objectives import recovery_point, rpo_is_met, rto_is_met
 from muster.restore.observations import BytesVerified, Chosen, Identity, Restored, Rows, Version, WalArchived
 from muster.restore.timing import phases, recovery_seconds
 from muster.summary import Measure

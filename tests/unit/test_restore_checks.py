@@ -10,7 +10,7 @@ import pytest
 
 from muster.journal import EventKind, History, Journal, Observation
 from muster.plan import Plan
-from muster.restore import checks
+from muster.restore import checks, judging
 from muster.restore.observations import (
     Backup,
     BytesVerified,
@@ -235,9 +235,9 @@ CASES = [
         ("not asked", NOTHING, plan(rows=False), "restore.rows"),
     ]),
     ("volume", checks.volume_holds, [
-        ("pass", history(rows(table("a", 95, "x"), stage="target"), **EARLIER), DEFAULT, "0 shrank"),
+        ("pass", history(rows(table("a", 98, "x"), stage="target"), **EARLIER), DEFAULT, "0 shrank"),
         ("pass", history(rows(table("a", 900, "x"), stage="target"), **EARLIER), DEFAULT, "0 shrank"),
-        ("fail", history(rows(table("a", 94, "x"), stage="target"), **EARLIER), DEFAULT, "1 shrank"),
+        ("fail", history(rows(table("a", 97, "x"), stage="target"), **EARLIER), DEFAULT, "1 shrank"),
         ("fail", history(rows(stage="target"), **EARLIER), DEFAULT, "1 shrank"),
         ("inconclusive", history(**EARLIER), DEFAULT, ""),
         ("not asked", history(rows(stage="target"), earlier={}), DEFAULT, "no earlier pass"),
@@ -434,5 +434,5 @@ def test_no_question_is_not_asked():
 def test_a_long_list_of_problems_is_cut():
     many = rung("amcheck", *(f"index {n}" for n in range(1000)))
     found = checks.amcheck_is_clean(history(many), DEFAULT)
-    assert len(found.detail) == checks.SHOWN
+    assert len(found.detail) == judging.SHOWN
     assert "1000 found wanting" in found.seen
