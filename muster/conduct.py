@@ -4,6 +4,7 @@ Promises: nothing is touched before the run is on record; every step that starte
 a run that ends in any way is judged, sealed and closed exactly once; what a dead process left is finished by the next.
 """
 
+import os
 import secrets
 import shutil
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ from muster.journal import EventKind, History, Journal, RunState
 from muster.ledger import Ledger, Measures, NewRun, Proof, Run, Trigger
 from muster.ownership import LEASE_SECONDS, is_dead, kept_lease, this_process
 from muster.plan import Plan
+from muster.redaction import known_secrets, redact_logs
 from muster.saga import Cause, Execute, Injection, call, describe, run_steps, undo_steps
 from muster.sealing import bundle_name, seal_run
 from muster.settings import Settings
@@ -230,6 +232,7 @@ class Conductor:
     def _conclude(self, drill: Drill, plan: Plan, journal: Journal) -> Summary:
         """Judge, seal, close, send: each is safe to repeat, and goes on from where a crash left it."""
         if journal.history.run_state() is RunState.OPEN:
+            redact_logs(self.workspace(journal.run).logs, known_secrets(os.environ))
             journal.append(EventKind.JUDGED, **judge(drill, plan, journal.history))
         history = journal.history.sealed_part()
         summary = summarise(drill, plan, history)

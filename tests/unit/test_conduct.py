@@ -1,5 +1,6 @@
 """The conductor over a drill of paper: a death at any event of the journal leaves nothing behind, and one bundle."""
 
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -286,3 +287,21 @@ def test_a_target_without_the_capability_is_refused(settings: Settings, ledger: 
     summary = _conductor(settings, ledger, drill).conduct(PLAN, Request("a test"))
     assert summary.outcome is Outcome.REFUSED
     _assert_one_good_end(settings, ledger, Outcome.REFUSED)
+
+
+def test_no_secret_of_the_environment_goes_into_the_bundle(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_DSN", "host=db password=hunter2")
+
+    def chatter(context: Context) -> None:
+        context.workspace.logs.mkdir(parents=True, exist_ok=True)
+        (context.workspace.logs / "tool.log").write_text("it said hunter2, and more\n")
+
+    _conductor(settings, ledger, _drill((_step("fold", chatter),))).conduct(PLAN, Request("a test"))
+    (bundle,) = _bundles(settings)
+    with tarfile.open(bundle) as archive:
+        (log,) = [m for m in archive.getmembers() if m.name.endswith("/data/logs/tool.log")]
+        extracted = archive.extractfile(log)
+        assert extracted is not None
+        assert extracted.read() == b"it said [redacted], and more\n"
