@@ -71,6 +71,8 @@ def test_a_dump_that_creates_its_database_says_so(written, name):
     assert found.creates == name
 
 
-@pytest.mark.parametrize("head", [b"", b"hello", b"\x1f\x8bgarbage", gzip.compress(b"hello", mtime=0), b"-- a script of mine\n"])
+@pytest.mark.parametrize(
+    "head", [b"", b"hello", b"\x1f\x8bgarbage", gzip.compress(b"hello", mtime=0), b"-- a script of mine\n"]
+)
 def test_what_is_no_dump_is_none(head):
     assert read_header(head) is None
