@@ -130,6 +130,16 @@ def wait_until(server: Server, question: str, seconds: float, words: str) -> Non
     raise StepError(f"recovery did not reach {words} in time", "raise `time_limit`, or see server.log for what hangs")
 
 
+def halt(server: Server) -> None:
+    """Stop a server whose recovery stands still; its next start goes on from the newest restart point.
+
+    Immediate, since a recovery that is paused notices a fast shutdown only once a second.
+    """
+    with server.connect() as connection:
+        connection.execute("checkpoint")  # in recovery: a restart point at the last checkpoint replayed
+    server.stop("immediate")
+
+
 def leave_recovery(server: Server, seconds: float) -> None:
     """End a recovery that stands still at its target: the server becomes writable."""
     with server.connect() as connection:

@@ -157,7 +157,7 @@ def promote_restored(context: Context) -> Served:
     if replayed.stage == "target":
         recovery.leave_recovery(server, context.seconds_left)
     elif replayed.stage == "reference":
-        server.stop("fast")
+        recovery.halt(server)
         stop = recovery.Stop.at_target(spec.recovery)
         lsn = recovery.replay(server, restored, stop, _chosen(context).archive_end, context.seconds_left)
         if stop:
