@@ -17,8 +17,10 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import make_url
 
+from flows.registry import conductor_of
 from muster.cli.interrupts import terminated_as_interrupted
 from muster.errors import MusterError
+from muster.ledger import open_ledger
 from muster.settings import Settings
 from muster.verdict import ExitCode
 from tasks.estate.card import Card
@@ -36,6 +38,7 @@ def up(settings: Settings, *, scale: int | None = None, parts: Iterable[Part] = 
     console = Console()
     orders = scale or ORDERS
     with terminated_as_interrupted(), estate_up(settings, console, parts=parts, orders=orders) as (estate, card):
+        _finish_dead_runs(settings, console)
         console.print(addresses(card, settings))
         console.print("\nCtrl-C stops all of it.", style="dim")
         try:
@@ -58,6 +61,13 @@ def estate_up(
     finally:
         with _undisturbed():
             estate.stop()
+
+
+def _finish_dead_runs(settings: Settings, console: Console) -> None:
+    """What killed runs left is undone and sealed, and bundles that waited for the store are sent."""
+    with open_ledger(settings.ledger_url) as ledger:
+        for run in conductor_of(settings, ledger).finish_dead_runs():
+            console.print(f"{run} had died: undone and sealed", style="yellow", markup=False)
 
 
 def addresses(card: Card, settings: Settings) -> Table:
