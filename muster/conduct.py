@@ -23,11 +23,11 @@ from muster.drill import Check, Context, Drill, Workspace
 from muster.errors import LeftBehind, Refusal
 from muster.finding import Finding, verdict_of
 from muster.journal import EventKind, History, Journal, RunState
-from muster.ledger import Ledger, Measures, NewRun, Proof, Run, Trigger
+from muster.ledger import Ledger, LedgerError, Measures, NewRun, Proof, Run, Trigger
 from muster.ownership import LEASE_SECONDS, is_dead, kept_lease, this_process
 from muster.plan import Plan
 from muster.redaction import known_secrets, redact_logs
-from muster.saga import Cause, Execute, Injection, call, describe, run_steps, undo_steps
+from muster.saga import Cause, Execute, Injection, call, describe, run_steps, undo_steps, undo_unrecorded
 from muster.sealing import bundle_name, seal_run
 from muster.settings import Settings
 from muster.summary import Summary
@@ -82,10 +82,15 @@ class Conductor:
         with kept_lease(self.ledger, run, this_process()) as lost:
             stop = _stopper(lost.is_set)
             context = self._context(plan, journal, target, stop)
-            self._attempt(drill, context, execute, request.injection)
-            on_undo()
-            undo_steps(drill, context)
-            context.background.abandon()
+            try:
+                self._attempt(drill, context, execute, request.injection)
+                on_undo()
+                undo_steps(drill, context)
+            except LedgerError:
+                undo_unrecorded(drill, context)
+                raise
+            finally:
+                context.background.abandon()
             return self._conclude(drill, plan, journal)
 
     def finish_dead_runs(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ that fails does not stop the others, and is named as left behind. Ideas: Steno (
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -64,6 +65,14 @@ def _run_step(step: Step, context: Context, execute: Execute, injection: Injecti
         context.journal.append(EventKind.FAILED, step.name, **describe(error))
         raise
     context.journal.append(EventKind.SUCCEEDED, step.name, result=result.model_dump(mode="json"))
+
+
+def undo_unrecorded(drill: Drill, context: Context) -> None:
+    """Undo as much as goes while the ledger is away. What is on record as open is undone again later: that is safe."""
+    for name in context.history.needs_undo():
+        if undo := drill.step(name).undo:
+            with suppress(Exception):
+                undo(context)
 
 
 class Cause(StrEnum):

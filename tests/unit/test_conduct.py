@@ -17,7 +17,7 @@ from muster.drill import Context, Drill, Step, Told
 from muster.errors import Refusal, StepError, SystemFailure
 from muster.finding import Finding
 from muster.journal import Event, EventKind, History, Observation, RunState
-from muster.ledger import Ledger, open_ledger
+from muster.ledger import Ledger, LedgerError, open_ledger
 from muster.plan import Plan
 from muster.saga import Injection
 from muster.settings import Settings
@@ -88,6 +88,8 @@ def _drill(steps: tuple[Step, ...] | None = None) -> Drill:
 class Mortal:
     """A ledger that dies at the n-th event, before or after it is durable, and stays dead."""
 
+    death: BaseException = Died()
+
     def __init__(self, ledger: Ledger, at: int, *, before: bool) -> None:
         self._ledger, self._left, self._before, self._dead = ledger, at, before, False
 
@@ -98,12 +100,12 @@ class Mortal:
             self._dead = True
             if not self._before:
                 self._ledger.append_event(event)
-            raise Died
+            raise self.death
         self._ledger.append_event(event)
 
     def _live(self) -> None:
         if self._dead:
-            raise Died
+            raise self.death
 
     def __getattr__(self, name: str) -> Any:
         self._live()
@@ -269,6 +271,25 @@ def test_a_store_that_is_away_costs_the_drill_nothing(settings: Settings, ledger
     assert len(conductor.send_waiting().sent) == 1
     assert conductor.send_waiting().sent == ()
     _assert_one_good_end(settings, ledger, Outcome.PASSED)
+
+
+class Unreachable(Mortal):
+    """A ledger that goes away at the n-th event, and says so."""
+
+    death = LedgerError("the ledger is away", "wait for it")
+
+
+@pytest.mark.parametrize("at", range(2, 11))
+def test_without_its_ledger_a_drill_leaves_nothing_and_is_sealed_when_it_is_back(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    with pytest.raises(LedgerError):
+        _conductor(settings, Unreachable(ledger, at, before=True)).conduct(PLAN, Request("a test"))
+    assert list(settings.runs.rglob("*.boat")) == []
+    monkeypatch.setattr(conduct, "is_dead", lambda owner: True)
+    _conductor(settings, ledger).finish_dead_runs()
+    assert ledger.runs()[0].outcome in (Outcome.ABORTED, Outcome.PASSED)
+    assert len(_bundles(settings)) == 1
 
 
 def test_a_check_that_breaks_has_shown_nothing(settings: Settings, ledger: Ledger) -> None:
