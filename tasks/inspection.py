@@ -5,6 +5,7 @@ Promise: what could not be looked at leaves no observation, so its check is inco
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 
 import psutil
 import psycopg
@@ -182,9 +183,12 @@ def listening_sockets(server: Server) -> tuple[str, ...]:
     """TCP addresses on which the server's processes listen, seen from outside of it."""
     process = psutil.Process(server.pid())
     family = [process, *process.children(recursive=True)]
-    found = set()
+    found: set[str] = set()
     for member in family:
-        for connection in member.net_connections(kind="inet"):
-            if connection.status == psutil.CONN_LISTEN:
-                found.add(f"{connection.laddr.ip}:{connection.laddr.port}")
+        with suppress(psutil.NoSuchProcess):  # a backend that went home meanwhile listens no more
+            found |= {
+                f"{connection.laddr.ip}:{connection.laddr.port}"
+                for connection in member.net_connections(kind="inet")
+                if connection.status == psutil.CONN_LISTEN
+            }
     return tuple(sorted(found))

@@ -42,10 +42,13 @@ class Home:
             **more,
         }
 
-    def muster(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def muster(
+        self, *arguments: str, timeout: float = 120, variables: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
+        env = self.environment(**(variables or {}))
         return subprocess.run(
-            [MUSTER, *arguments], env=self.environment(), capture_output=True, text=True, timeout=timeout, check=False
+            [MUSTER, *arguments], env=env, capture_output=True, text=True, timeout=timeout, check=False
         )
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
