@@ -85,12 +85,12 @@ class Conductor:
             try:
                 self._attempt(drill, context, execute, request.injection)
                 on_undo()
+                context.background.abandon()
                 undo_steps(drill, context)
             except LedgerError:
+                context.background.abandon()
                 undo_unrecorded(drill, context)
                 raise
-            finally:
-                context.background.abandon()
             return self._conclude(drill, plan, journal)
 
     def finish_dead_runs(self) -> tuple[str, ...]:

@@ -54,9 +54,11 @@ class Background:
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="beside")
         self._work: dict[str, Future[None]] = {}
+        self._ends: list[Callable[[], None]] = []
 
-    def start(self, name: str, act: Callable[[], None]) -> None:
-        """Begin; what it measures goes to the journal as it happens."""
+    def start(self, name: str, act: Callable[[], None], end: Callable[[], None]) -> None:
+        """Begin; what it measures goes to the journal as it happens. `end` makes the act come to its end at once."""
+        self._ends.append(end)
         self._work[name] = self._pool.submit(act)
 
     def gather(self, name: str, seconds: float) -> None:
@@ -65,8 +67,10 @@ class Background:
             self._work.pop(name).result(timeout=seconds)
 
     def abandon(self) -> None:
-        """Take no more work and wait for none: its processes are ended by the undo."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Bring all of it to its end, before the undo: what still runs would make anew what is undone."""
+        for end in self._ends:
+            end()
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 @dataclass(frozen=True)

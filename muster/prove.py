@@ -199,8 +199,8 @@ def run_trial(drill: Drill, scene: Scene, open_target: OpenTarget, stopping: thr
     except Exception as error:
         if journal.history.failure() is None:
             journal.append(EventKind.NOTED, ended_by=describe(error))
-    undo_steps(drill, context)
     context.background.abandon()
+    undo_steps(drill, context)
     judged = judge(drill, plan, journal.history)
     return Trial(
         outcome=Outcome(judged["outcome"]),

@@ -190,6 +190,14 @@ class Processes:
             self._closed = True
         self.stop_all()
 
+    def end(self) -> None:
+        """Start nothing any more, and end what this object started; what others started goes on."""
+        with self._lock:
+            self._closed = True
+            mine = tuple(self._children)
+        for name in mine:
+            self.stop(name, signals=AT_ONCE)
+
     def stop_all(self, *, signals: Signals = SOON) -> None:
         """Make sure that nothing on record is left, whoever started it."""
         for name in self.names():

@@ -117,13 +117,13 @@ def fetch_backup(context: Context) -> Fetched:
 def restore_backup(context: Context) -> Restored:
     """Restore into the scratch folder; the backup's own bytes are judged beside it."""
     chosen, fetched, work = _chosen(context), context.result("fetch", Fetched), _work(context)
-    target = _target(context)
+    target, beside = _target(context), _work(context)
 
     def audit() -> None:
-        for observation in target.audit(chosen.backup, fetched, work):
+        for observation in target.audit(chosen.backup, fetched, beside):
             context.observe(observation)
 
-    context.background.start("audit", audit)
+    context.background.start("audit", audit, end=beside.processes.end)
     return target.restore(chosen.backup, fetched, work)
 
 

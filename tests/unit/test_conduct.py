@@ -1,6 +1,8 @@
 """The conductor over a drill of paper: a death at any event of the journal leaves nothing behind, and one bundle."""
 
 import tarfile
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -326,3 +328,25 @@ def test_no_secret_of_the_environment_goes_into_the_bundle(
         extracted = archive.extractfile(log)
         assert extracted is not None
         assert extracted.read() == b"it said [redacted], and more\n"
+
+
+def test_work_beside_the_steps_has_ended_before_the_undo(settings: Settings, ledger: Ledger) -> None:
+    """What still ran would make anew what is undone."""
+    told_to_end = threading.Event()
+
+    def begin(context: Context) -> None:
+        def beside() -> None:
+            assert told_to_end.wait(30)
+            time.sleep(0.2)
+            _boat(context, "beside").touch()
+
+        context.background.start("beside", beside, end=told_to_end.set)
+
+    def sink(context: Context) -> None:
+        for boat in context.workspace.scratch.glob("*.boat"):
+            boat.unlink()
+
+    fold = _step("fold", begin)
+    _conductor(settings, ledger, _drill((Step("fold", do=fold.do, undo=sink),))).conduct(PLAN, Request("a test"))
+    assert list(settings.runs.rglob("*.boat")) == []
+    assert list(settings.runs.iterdir()) == []
