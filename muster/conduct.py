@@ -107,7 +107,7 @@ class Conductor:
         return tuple(finished)
 
     def finish(self, name: str) -> bool:
-        """Finish one run by name; `False` when its process is alive."""
+        """Finish one run by name; `False` when its process is alive, or was another machine's."""
         return self._finish(self.ledger.run(name))
 
     def send_waiting(self) -> Delivery:
@@ -125,6 +125,8 @@ class Conductor:
             journal.append(EventKind.SENT, key=key)
 
     def _finish(self, run: Run) -> bool:
+        if run.owner.host != this_process().host:
+            return False  # what it left is on its own machine, and can be undone only there
         # A run that was closed with an undo open is driven by nobody, though its process may live on.
         is_free = is_dead(run.owner) or run.outcome is not None
         if not self.ledger.take_over(run, this_process(), LEASE_SECONDS, owner_is_dead=is_free):

@@ -1,6 +1,7 @@
 """`muster undo`: what dead runs left behind, and its removal."""
 
 import json
+import socket
 from collections.abc import Callable
 
 from rich.console import Console
@@ -55,7 +56,7 @@ def _finish(finish: Callable[[str], bool], run: Run, ledger: Ledger) -> ExitCode
         print(error)
         return ExitCode.LEFT_BEHIND
     if not done:
-        print(f"{run.run}: still running in process {run.owner.pid} on {run.owner.host}; left alone")
+        print(f"{run.run}: left alone, it is {_process(run)}; what it leaves can be undone only there")
         return ExitCode.PASS
     outcome = ledger.run(run.run).outcome
     print(f"{run.run}: undone, judged and sealed as {outcome}")
@@ -63,4 +64,5 @@ def _finish(finish: Callable[[str], bool], run: Run, ledger: Ledger) -> ExitCode
 
 
 def _process(run: Run) -> str:
-    return f"{run.owner.pid} on {run.owner.host}, {'dead' if is_dead(run.owner) else 'alive'}"
+    state = "dead" if is_dead(run.owner) else "alive" if run.owner.host == socket.gethostname() else "of that machine"
+    return f"{run.owner.pid} on {run.owner.host}, {state}"

@@ -20,6 +20,7 @@ from muster.errors import Refusal, StepError, SystemFailure
 from muster.finding import Finding
 from muster.journal import Event, EventKind, History, Observation, RunState
 from muster.ledger import Ledger, LedgerError, open_ledger
+from muster.ownership import this_process
 from muster.plan import Plan
 from muster.saga import Injection
 from muster.settings import Settings
@@ -198,6 +199,19 @@ def test_a_living_run_is_left_alone(settings: Settings, ledger: Ledger) -> None:
         _conductor(settings, Mortal(ledger, 5, before=True)).conduct(PLAN, Request("a test"))
     assert _conductor(settings, ledger).finish_dead_runs() == ()
     assert ledger.runs()[0].outcome is None
+
+
+def test_what_another_machine_left_is_not_undone_here(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = this_process().model_copy(update={"host": "elsewhere"})
+    with monkeypatch.context() as there:
+        there.setattr(conduct, "this_process", lambda: elsewhere)
+        with pytest.raises(Died):
+            _conductor(settings, Mortal(ledger, 5, before=True)).conduct(PLAN, Request("a test"))
+    monkeypatch.setattr(conduct, "is_dead", lambda owner: True)
+    assert _conductor(settings, ledger).finish_dead_runs() == ()
+    assert ledger.runs()[0].needs_undo
 
 
 def test_no_drill_starts_on_a_target_with_an_open_undo(settings: Settings, ledger: Ledger) -> None:
