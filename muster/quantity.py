@@ -43,6 +43,11 @@ def format_seconds(seconds: float) -> str:
     return f"{hours} h {minutes:02d} m" if hours < 72 else f"{hours // 24} d {hours % 24:02d} h"
 
 
+def count_of(count: int, one: str, many: str) -> str:
+    """A number with its noun: `1 canary`, `2 canaries`."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def format_bytes(count: float) -> str:
     """Bytes in binary units: `512 B`, `1.5 GiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):

@@ -5,7 +5,7 @@ from datetime import timedelta
 from muster.finding import Finding
 from muster.journal import History
 from muster.plan import Plan
-from muster.quantity import format_seconds
+from muster.quantity import count_of, format_seconds
 from muster.restore.judging import judge, spec_of, unseen
 from muster.restore.observations import CanaryState, SourceMark
 from muster.restore.timing import recovery_seconds
@@ -41,7 +41,7 @@ def rpo_is_met(history: History, plan: Plan) -> Finding:
     if lost is None:
         return unseen("rpo", expected, "no canary was recovered or none is known of the source")
     span, commits = lost
-    words = format_seconds(span.total_seconds()) + (f", {commits} canaries" if commits is not None else "")
+    words = format_seconds(span.total_seconds()) + (f", {count_of(commits, 'canary', 'canaries')}" if commits is not None else "")
     return judge("rpo", span <= objective, expected, f"{words} lost", "archive more often, or look at the archiver")
 
 

@@ -8,7 +8,7 @@ from muster.drill import Told
 from muster.errors import UsageError
 from muster.journal import EventKind, History
 from muster.plan import Plan
-from muster.quantity import format_bytes, format_seconds
+from muster.quantity import count_of, format_bytes, format_seconds
 from muster.restore.judging import spec_of
 from muster.restore.objectives import recovery_point, rpo_is_met, rto_is_met
 from muster.restore.observations import BytesVerified, Chosen, Identity, Restored, Rows, Version, WalArchived
@@ -47,7 +47,7 @@ def _measures(history: History, plan: Plan) -> tuple[Measure, ...]:
     is_end = spec_of(plan).recovery.to == "end"
     rpo_note = "newest canary recovered against newest written" if is_end else "the plan recovers to a chosen point"
     if lost and lost[1] is not None:
-        rpo_note += f": {lost[1]} canaries lost"
+        rpo_note += f": {count_of(lost[1], 'canary', 'canaries')} lost"
     return (
         Measure(
             name="RTO",
