@@ -41,7 +41,9 @@ def rpo_is_met(history: History, plan: Plan) -> Finding:
     if lost is None:
         return unseen("rpo", expected, "no canary was recovered or none is known of the source")
     span, commits = lost
-    words = format_seconds(span.total_seconds()) + (f", {count_of(commits, 'canary', 'canaries')}" if commits is not None else "")
+    words = format_seconds(span.total_seconds()) + (
+        f", {count_of(commits, 'canary', 'canaries')}" if commits is not None else ""
+    )
     return judge("rpo", span <= objective, expected, f"{words} lost", "archive more often, or look at the archiver")
 
 
