@@ -86,7 +86,7 @@ def _wait(
             return name  # its bundle was sent, if the store is there, before the flow run ended
         if state is not None and state.is_final() and not name and state.type is not StateType.COMPLETED:
             raise MusterError(f"the flow run ended as {state.name}: {state.message}", "see its log in the Prefect UI")
-        time.sleep(_POLL_SECONDS)
+        time.sleep(_POLL_SECONDS)  # neither the server nor the ledger tells us by itself
     raise MusterError(f"run {name or 'of ' + plan.name} did not end in time", "see `muster undo list`")
 
 

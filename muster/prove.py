@@ -139,7 +139,7 @@ class Bench:
         try:
             with form.plant(self.base, folder) as scene:
                 trial = run_trial(scene.drill(self.drill), scene, self.open_target, self.stopping)
-        except Exception as error:
+        except Exception as error:  # the others are still to be tried; this one counts as not caught
             return _row(form, is_right=False, note=f"it could not be tried: {type(error).__name__}: {error}")
         return decide(form, trial)
 

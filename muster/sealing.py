@@ -1,7 +1,8 @@
 """Sealing a judged run: its journal, logs and report become a signed bundle that waits in the outbox.
 
 Promises: the bundle depends on the journal and the logs alone, so sealing again after a crash gives the same bytes;
-what is sealed is on disk before anything is sent; no secret goes in.
+what is sealed is on disk before anything is sent; logs come in redacted
+(`muster.redaction`).
 """
 
 from collections.abc import Iterable

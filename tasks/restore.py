@@ -4,6 +4,7 @@ Promises: nothing outside the run's own folders is written; the restored server 
 system is a `SystemFailure`, a fault of the drill any other error.
 """
 
+import os
 import random
 import secrets
 import shutil
@@ -13,6 +14,7 @@ from datetime import timedelta
 
 from muster.drill import Context
 from muster.errors import Refusal, SystemFailure
+from muster.redaction import known_secrets
 from muster.restore.observations import (
     Backup,
     Chosen,
@@ -237,7 +239,8 @@ def _binaries(context: Context) -> Binaries:
 def _work(context: Context) -> Work:
     return Work(
         workspace=context.workspace,
-        processes=Processes(context.workspace.records, context.workspace.logs),
+        # What a tool says can end in an error's message, and so in the journal.
+        processes=Processes(context.workspace.records, context.workspace.logs, known_secrets(os.environ)),
         binaries=_binaries(context),
         spec=_spec(context),
         seconds_left=context.seconds_left,

@@ -90,7 +90,7 @@ def _keep(estate: Estate, console: Console) -> None:
     told: set[str] = set()
     next_backup = time.monotonic() + _BACKUP_EVERY
     while True:
-        time.sleep(1)
+        time.sleep(1)  # a signal ends it at once
         for name in set(estate.dead()) - told:
             told.add(name)
             console.print(f"{name} has died, see {estate.processes.logs}/{name}.log", style="red", markup=False)

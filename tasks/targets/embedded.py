@@ -7,9 +7,6 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
-from psycopg import sql
-from psycopg.rows import tuple_row
 from pydantic import BaseModel, ConfigDict
 
 from muster.errors import Refusal
@@ -28,6 +25,7 @@ from muster.settings import Settings
 from tasks.estate.card import Card, read_card
 from tasks.postgres.basebackup import archived_segments, assert_chain_is_whole, read_backups, read_label
 from tasks.postgres.references import read_references
+from tasks.postgres.source import ask_identifier, ask_mark
 from tasks.postgres.walaudit import audit_wal
 from tasks.targets.restorable import Work
 
@@ -68,10 +66,10 @@ class Target:
             )
         if self._card is None:
             return Identity(description=f"base backups in {self._folder}", proof="none: the plan names no identifier")
-        with self._source(self._card) as connection:
-            identifier = _one(connection, "select system_identifier::text from pg_control_system()")
+        with self._card.connect_source() as connection:
+            identifier = ask_identifier(connection)
         return Identity(
-            description="the embedded estate's shop", system_identifier=str(identifier), proof="the source was asked"
+            description="the embedded estate's shop", system_identifier=identifier, proof="the source was asked"
         )
 
     def backups(self) -> tuple[Backup, ...]:
@@ -82,16 +80,8 @@ class Target:
         """The newest canary in the estate's source."""
         if self._card is None:
             return None
-        query = sql.SQL("select {id}, {at}, now() from {table} order by {id} desc limit 1").format(
-            id=sql.Identifier(canary.id_column),
-            at=sql.Identifier(canary.time_column),
-            table=sql.Identifier(*canary.table.split(".")),
-        )
-        with self._source(self._card) as connection, connection.cursor(row_factory=tuple_row) as cursor:
-            row = cursor.execute(query).fetchone()
-        if row is None:
-            return None
-        return SourceMark(canary_id=row[0], written_at=row[1], seen_at=row[2], source="asked the source")
+        with self._card.connect_source() as connection:
+            return ask_mark(connection, canary)
 
     def archive_end(self) -> str | None:
         """The newest segment in `archive/`."""
@@ -132,10 +122,6 @@ class Target:
     def _chain(self, backup: Backup) -> tuple[Path, ...]:
         return tuple(self._folder / "backups" / label for label in backup.chain)
 
-    @staticmethod
-    def _source(card: Card) -> psycopg.Connection:
-        return card.connect_source()
-
 
 def restore_command(archive: Path) -> str:
     """How the restored server gets its log: a copy from the archive; `%` in the path is doubled for PostgreSQL."""
@@ -163,9 +149,3 @@ def verify_backup(path: Path, work: Work) -> BytesVerified:
 def open_target(keys: dict[str, object], settings: Settings) -> Target:
     """The target of a plan."""
     return Target(Spec.model_validate(keys), settings)
-
-
-def _one(connection: psycopg.Connection, query: str) -> object:
-    with connection.cursor(row_factory=tuple_row) as cursor:
-        row = cursor.execute(query.encode()).fetchone()
-    return row[0] if row else None
