@@ -5,6 +5,7 @@ ifeq ($(origin PYTHON),undefined)
 PYTHON := $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
   $(name) -c 'import sys, venv, ensurepip; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
 endif
+# The lock is given as constraint too: otherwise pip takes `sqlalchemy[asyncio]`, which Prefect asks for, for another package.
 PIP = .venv/bin/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore
 # What the suite drills besides the wheels: pgBackRest, the PostgreSQL it knows, a browser for the report.
 DEBIAN = pgbackrest postgresql-15 chromium
@@ -28,18 +29,19 @@ test: .venv/.test
 
 bench: .venv/.test
 	@.venv/bin/python -m bench
+	@.venv/bin/python -m bench.cadence
 
 .venv/.drill: locks/drill.txt pyproject.toml
 	@$(NEEDS_PYTHON)
 	@echo "Building .venv from locks/drill.txt with $$($(PYTHON) --version). The first time takes a minute or two."
 	@$(PYTHON) -m venv .venv
-	@$(PIP) --require-hashes -r locks/drill.txt
+	@$(PIP) --require-hashes -r locks/drill.txt -c locks/drill.txt
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@ && echo "Done: .venv/bin/muster"
 
 .venv/.test: .venv/.drill locks/test.txt
 	@echo "Adding the tools of the test suite from locks/test.txt."
-	@$(PIP) --require-hashes -r locks/test.txt
+	@$(PIP) --require-hashes -r locks/test.txt -c locks/test.txt
 	@touch $@
 
 define NEEDS_PYTHON

@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="muster-bench-", dir=options.dir) as folder:
         for orders in options.sizes:
             _measure(Path(folder) / str(orders), orders, options, results, console)
-            show(results, console)
+            show(results.tables(), console)
             written = results.write()
     console.print(f"Kept in {written}, and beside it as JSON.")
     return 0

@@ -80,7 +80,7 @@ class Bare:
         while self._psql("--command=select pg_is_in_recovery()").strip() != "f":
             if time.monotonic() > deadline:
                 raise TimeoutError("the bare restore did not leave recovery")
-            time.sleep(0.05)
+            time.sleep(0.05)  # recovery tells nobody when it ends
 
     def amcheck(self) -> None:
         """Heaps and indexes against each other."""

@@ -51,8 +51,10 @@ def timed(act: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def run(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, timeout: float) -> Finished:
-    """Run a program to its end; its memory is watched from outside, its children's is not counted.
+def run(
+    argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, timeout: float, ends: Sequence[int] = (0,)
+) -> Finished:
+    """Run a program to its end, which has to be one of `ends`; its own memory is watched from outside.
 
     Source of the peak: `VmHWM`, proc_pid_status(5). Only the last glimpse before the end can be missed.
     """
@@ -63,7 +65,7 @@ def run(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, tim
         except BaseException:
             child.kill()
             raise
-    if child.returncode != 0:
+    if child.returncode not in ends:
         raise RuntimeError(f"{' '.join(map(str, argv))} ended with {child.returncode}:\n{output}{complaints}")
     return Finished(time.perf_counter() - began, output, peak)
 

@@ -6,6 +6,7 @@ Promise: what is written is what is printed.
 import json
 import os
 import platform
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,12 +45,17 @@ class Results:
 
     def write(self) -> Path:
         """Keep it in `bench/results/`; returns the Markdown's path."""
-        FOLDER.mkdir(exist_ok=True)
-        path = FOLDER / f"{self.began:%Y%m%dT%H%M%SZ}.md"
-        texts = [f"{machine()}, {self.began:%Y-%m-%d}", *map(_markdown, self.tables())]
-        path.write_text("\n\n".join(texts) + "\n", encoding="utf-8")
-        path.with_suffix(".json").write_text(json.dumps(asdict(self), indent=1, default=str) + "\n", encoding="utf-8")
-        return path
+        return keep(f"{self.began:%Y%m%dT%H%M%SZ}", self.began, self.tables(), asdict(self))
+
+
+def keep(name: str, began: datetime, tables: Iterable[Table], data: object) -> Path:
+    """Write tables as Markdown and what they are made of as JSON; returns the Markdown's path."""
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / f"{name}.md"
+    texts = [f"{machine()}, {began:%Y-%m-%d}", *map(markdown, tables)]
+    path.write_text("\n\n".join(texts) + "\n", encoding="utf-8")
+    path.with_suffix(".json").write_text(json.dumps(data, indent=1, default=str) + "\n", encoding="utf-8")
+    return path
 
 
 def machine() -> str:
@@ -67,7 +73,7 @@ def started() -> Results:
 
 
 def _restores(sizes: list[Sized]) -> Table:
-    table = _table("Restore drill beside the bare commands, seconds",
+    table = new_table("Restore drill beside the bare commands, seconds",
                    "database", "log", "bare", "drill", "drill / bare", f"<= {TARGET:.2f} x + {ALLOWANCE:g} s",
                    "Muster's memory, MB")  # fmt: skip
     for size in sizes:
@@ -85,7 +91,7 @@ def _restores(sizes: list[Sized]) -> Table:
 
 
 def _phases(sizes: list[Sized]) -> Table:
-    table = _table("Where the seconds go, medians", "database", "way", "phases, seconds")
+    table = new_table("Where the seconds go, medians", "database", "way", "phases, seconds")
     for size in sizes:
         for way, phases in (("bare", size.restores.bare_phases), ("drill", size.restores.drill_phases)):
             told = ", ".join(f"{name} {series.median:.1f}" for name, series in phases.items())
@@ -94,7 +100,7 @@ def _phases(sizes: list[Sized]) -> Table:
 
 
 def _speeds(sizes: list[Sized]) -> Table:
-    table = _table("Row fingerprints beside COPY TO STDOUT through sha256sum, seconds",
+    table = new_table("Row fingerprints beside COPY TO STDOUT through sha256sum, seconds",
                    "database", "table", "rows", "copy", "fingerprint", "times the speed of COPY")  # fmt: skip
     for size in sizes:
         for speed in size.speeds:
@@ -104,25 +110,25 @@ def _speeds(sizes: list[Sized]) -> Table:
 
 
 def _starts(starts: tuple[Start, ...]) -> Table:
-    table = _table("Start of a command, seconds", "command", "seconds", "times python -c pass")
+    table = new_table("Start of a command, seconds", "command", "seconds", "times python -c pass")
     for start in starts:
         table.add_row(start.command, str(start.seconds), str(start.ratio))
     return table
 
 
-def _table(title: str, *columns: str) -> Table:
+def new_table(title: str, *columns: str) -> Table:
     return Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
 
 
-def _markdown(table: Table) -> str:
+def markdown(table: Table) -> str:
     columns = [[str(column.header), *map(str, column.cells)] for column in table.columns]
     head, *rows = zip(*columns, strict=True)
     lines = [head, ["---"] * len(head), *rows]
     return f"**{table.title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def show(results: Results, console: Console) -> None:
+def show(tables: Iterable[Table], console: Console) -> None:
     """Print every table that has something in it."""
-    for table in results.tables():
-        if table.row_count:
-            console.print(table, "")
+    for each in tables:
+        if each.row_count:
+            console.print(each, "")

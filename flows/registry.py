@@ -41,13 +41,15 @@ def open_target(keys: Mapping[str, Any], settings: Settings) -> Any:
         raise UsageError(faults, "mend these keys of the plan's target; docs/restore.md lists them") from None
 
 
-def store_of(settings: Settings) -> Store:
+def store_of(settings: Settings, credentials: tuple[str, str] | None = None) -> Store:
     """The evidence store: the one that is configured, else the estate's bucket, else a folder.
 
+    `credentials` are those for the configured one; without them boto3 looks in its usual places.
     Once there is an estate its bucket is the store, up or not: evidence is never spread over two places.
     """
     if settings.store:
-        return open_store(settings.store, settings.store_endpoint, lock_days=settings.store_lock_days)
+        days = settings.store_lock_days
+        return open_store(settings.store, settings.store_endpoint, lock_days=days, credentials=credentials)
     card = read_card(settings)
     if card and card.objects:
         where = card.objects
@@ -57,6 +59,6 @@ def store_of(settings: Settings) -> Store:
     return open_store(str(settings.root / "store"))
 
 
-def conductor_of(settings: Settings, ledger: Ledger) -> Conductor:
+def conductor_of(settings: Settings, ledger: Ledger, credentials: tuple[str, str] | None = None) -> Conductor:
     """A conductor for this installation."""
-    return Conductor(settings, ledger, SystemClock(), drill_of, open_target, lambda: store_of(settings))
+    return Conductor(settings, ledger, SystemClock(), drill_of, open_target, lambda: store_of(settings, credentials))

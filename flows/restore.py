@@ -1,11 +1,13 @@
 """The restore drill: choose a backup, restore it beside the source, replay, compare, promote, inspect."""
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 
-from flows.engine import run_drill
+from flows.asking import PlanName, Reason, RequestedBy, run_name
+from flows.engine import Form, run_drill
 from muster.drill import Drill, Step
 from muster.restore.checks import CHECKS
-from muster.restore.telling import brief, remember, tell
+from muster.restore.telling import brief, remember, sight, tell
 from tasks.restore import (
     choose_backup,
     compare_with_reference,
@@ -35,16 +37,18 @@ DRILL = Drill(
     tell=tell,
     brief=brief,
     remember=remember,
+    sight=sight,
 )
 
 
-@flow(name="restore", flow_run_name="restore {plan}", log_prints=False, retries=0)
-def restore(plan: str = "restore-embedded", reason: str = "scheduled", inject_error: str | None = None) -> None:
+@flow(name="restore", flow_run_name=run_name, log_prints=False, retries=0)
+def restore(plan: PlanName, reason: Reason, requested_by: RequestedBy = "", inject_error: str | None = None) -> State:
     """Prove that a backup restores.
 
     Args:
-        plan: name of a plan in deployments/ of kind restore.
-        reason: why it is run now; goes into the evidence.
-        inject_error: name of a step that is to fail, to rehearse the undo.
+        plan: Name of a plan in deployments/ of kind restore.
+        reason: Why it is run now. It goes into the evidence.
+        requested_by: Your name. Whoever approves the run has to be someone else.
+        inject_error: Name of a step that is to fail, to rehearse the undo. Leave it empty for a drill.
     """
-    run_drill("restore", plan, reason, inject_error)
+    return run_drill("restore", Form(plan, reason, requested_by, inject_error))

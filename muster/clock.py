@@ -1,8 +1,11 @@
 """Time, passed in: a wall clock to name moments, a monotonic one to measure spans."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+AHEAD = timedelta(minutes=5)
+"""How far clocks may be apart: a moment further in the future is not trusted, some clock was set back or is wrong."""
 
 
 class Clock(Protocol):

@@ -102,7 +102,12 @@ class Context:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until the plan's time limit; raises when it is up."""
+        """Seconds until the plan's time limit; raises when it is up, or the kill switch is thrown.
+
+        A step asks for it before each tool it starts, so that one with many does not run on to its end.
+        """
+        if reason := self.why_stop():
+            raise StepError(f"stopped: {reason}", "resume when it is safe")
         left = (self.deadline_ns - self.clock.monotonic_ns()) / 1e9
         if left <= 0:
             raise StepError("the plan's time limit is up", "raise `time_limit`, or find what hangs in the logs")
@@ -111,8 +116,6 @@ class Context:
     def check_may_go_on(self) -> None:
         """Raise when the time is up or the kill switch is thrown."""
         _ = self.seconds_left
-        if reason := self.why_stop():
-            raise StepError(f"stopped: {reason}", "resume when it is safe")
 
     def observe(self, observation: Observation) -> None:
         """Record a typed fact in the journal."""
@@ -160,6 +163,8 @@ class Drill:
     """What the checks need from outside the run, read when it opens and kept in the journal (plain JSON)."""
     remember: Callable[[History], dict[str, Any]] = _nothing
     """Small facts that the next run of the plan compares with (plain JSON)."""
+    sight: Callable[[Any], dict[str, str]] = _nothing
+    """Target in, small facts out that say what it is; the same keys each time, or none at all."""
 
     def step(self, name: str) -> Step:
         """The step of this name."""

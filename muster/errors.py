@@ -3,6 +3,8 @@
 Promise: every error a person can meet carries one clear sentence and one piece of advice.
 """
 
+from pathlib import Path
+
 from muster.verdict import ExitCode
 
 
@@ -24,6 +26,14 @@ class UsageError(MusterError):
     """A wrong command line, plan or setting. Nothing was touched."""
 
     exit_code = ExitCode.USAGE
+
+
+class UnreadablePlans(UsageError):
+    """The plans folder is not there, or cannot be read: not the same as one without plans."""
+
+    def __init__(self, folder: Path, cause: OSError) -> None:
+        advice = "go to the checkout, or set MUSTER_PLANS"
+        super().__init__(f"the plans folder {folder.absolute()} cannot be read: {cause.strerror}", advice)
 
 
 class Refusal(MusterError):

@@ -7,16 +7,22 @@ differ exactly if their digests do.
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
-from muster.errors import UsageError
+from muster.cadence.controls import faults_of
+from muster.cadence.defaults import DEFAULTS
+from muster.cadence.spec import RECORDED, Cadence
+from muster.cadence.windows import slot_outside_windows
+from muster.errors import UnreadablePlans, UsageError
 from muster.quantity import Duration
 from muster.restore.spec import RestoreSpec
+from muster.strictyaml import read_model
 
 
 class Strict(BaseModel):
@@ -43,6 +49,18 @@ class Objectives(Strict):
     rpo: Duration | None = None
 
 
+class Approval(Strict):
+    """Who has to say yes before the drill starts: someone other than the one who starts it (DORA Art. 24(4))."""
+
+    by: tuple[str, ...] = ()
+    """Who may; with none, anyone but the starter."""
+    within: Duration = Field(default="4h", validate_default=True, gt=timedelta())
+    """How long the run waits; then it is refused."""
+
+
+RouteName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+
+
 class Plan(Strict):
     """One scheduled drill: what is drilled, against which objectives, for which controls."""
 
@@ -52,12 +70,34 @@ class Plan(Strict):
     environment: Environment
     owner: str
     controls: tuple[str, ...] = ()
+    """Ids of `muster.cadence.controls.CONTROLS`, or `internal: ...` for a company's own."""
     target: Mapping[str, Any]
     """`type` names a file in `tasks/targets/`; the other keys are that target's own, checked by it."""
     objectives: Objectives = Objectives()
-    time_limit: Duration = Field(default="1h", validate_default=True)
-    """After this the drill stops, undoes what it did, and is sealed as aborted."""
+    cadence: Cadence
+    """When it is due; default: how often its kind is drilled at least (`muster.cadence.defaults.DEFAULTS`)."""
+    approval: Approval | None = None
+    notifications: tuple[RouteName, ...] = ()
+    """Names of routes in `deployments/routes.yaml`; with none, every route that takes this plan."""
+    concurrency: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,100}$")
+    """Plans of one group never run at the same time; default: those with the same target."""
+    time_limit: Duration = Field(default="1h", validate_default=True, gt=timedelta())
+    """After this the drill stops, undoes what it did, and is sealed as aborted. Waiting for approval does not count."""
     restore: RestoreSpec | None = None
+
+    @classmethod
+    def recorded(cls, raw: Any) -> "Plan":
+        """A plan as a journal holds it: rules that came after it was taken keep nobody from undoing what it did."""
+        return cls.model_validate(raw, context=RECORDED)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_cadence(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and raw.get("cadence") is None:
+            kind = str(raw.get("kind"))
+            default = DEFAULTS.get(kind if kind in KINDS else KINDS[0])  # an unknown kind is told below, and it alone
+            return {**raw, "cadence": default} if default else raw
+        return raw
 
     @model_validator(mode="after")
     def _kind_has_its_section(self) -> "Plan":
@@ -69,41 +109,58 @@ class Plan(Strict):
             raise ValueError("target needs a key 'type'")
         return self
 
+    @model_validator(mode="after")
+    def _is_fit_to_run(self, info: ValidationInfo) -> "Plan":
+        if info.context != RECORDED and (faults := [*self._faults_of_guards(), *self._faults_of_controls()]):
+            raise ValueError("; ".join(faults))
+        return self
+
+    def _faults_of_guards(self) -> list[str]:
+        if self.environment is Environment.PRODUCTION and not (self.approval and self.cadence.windows):
+            return ["a drill in production needs 'approval' and change windows ('cadence.windows')"]
+        outside = slot_outside_windows(self.cadence)
+        if outside is None:
+            return []
+        when = outside.astimezone(ZoneInfo(self.cadence.timezone)).strftime("%A %Y-%m-%d %H:%M %Z")
+        return [f"cadence.windows: a slot such as {when} does not lie in a change window with its jitter"]
+
+    def _faults_of_controls(self) -> list[str]:
+        has = {"approval": self.approval, "objectives.rto": self.objectives.rto}
+        named = faults_of(self.controls, self.kind, self.cadence.gaps.longest, [key for key in has if has[key]])
+        return [f"controls: {fault}" for fault in named]
+
     @property
     def digest(self) -> str:
-        """SHA-256 of the plan's content: a changed plan has to prove itself again."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        """SHA-256 of the plan's content, for evidence: two plans differ exactly if their digests do."""
+        return _digest(self.model_dump(mode="json"))
+
+    @property
+    def substance(self) -> str:
+        """SHA-256 of what is drilled and promised. When it changes the plan has to prove itself again.
+
+        Owner, wording, controls, cadence and notifications may change without making the last pass worth less.
+        """
+        return _digest(self.model_dump(mode="json", include={"kind", "environment", "target", "objectives", self.kind}))
+
+    @property
+    def group(self) -> str:
+        """Plans of the same group never run at the same time."""
+        return self.concurrency or f"target-{_digest(self.model_dump(mode='json', include={'target'}))[:16]}"
 
 
 KINDS = ("restore",)
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which a key that is written twice is an error, as YAML 1.2 asks."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(k, deep=True) for k, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def load_plan(path: Path) -> Plan:
     """Read one plan file; a `UsageError` names every fault in it."""
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
-        return Plan.model_validate(raw)
+        return read_model(path, Plan, "plan", "docs/restore.md")
     except FileNotFoundError:
         raise UsageError(f"there is no plan file {path}", "see `muster status` for the plans there are") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}", "check the file and its permissions") from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path} is no valid YAML: {error}", "mend the line it names") from None
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'plan'}: {e['msg']}" for e in error.errors())
-        raise UsageError(f"{path}: {faults}", "mend these keys; docs/restore.md lists every key") from None
 
 
 def find_plan(folder: Path, name: str) -> Plan:
@@ -118,4 +175,16 @@ def find_plan(folder: Path, name: str) -> Plan:
 
 def load_plans(folder: Path) -> tuple[Plan, ...]:
     """Every plan in the folder, by name. One broken plan is an error, never skipped."""
-    return tuple(find_plan(folder, path.stem) for path in sorted(folder.glob("*.yaml")))
+    return tuple(find_plan(folder, path.stem) for path in plan_files(folder))
+
+
+POLICIES = frozenset({"gate", "routes"})
+"""Files in the plans folder that are no plans: the gate's policy, and where notifications go."""
+
+
+def plan_files(folder: Path) -> list[Path]:
+    """Every plan file in the folder, in order of name. `UnreadablePlans` when there is no such folder."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".yaml" and path.stem not in POLICIES)
+    except OSError as error:
+        raise UnreadablePlans(folder, error) from None

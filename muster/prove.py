@@ -15,11 +15,12 @@ from typing import Any, Protocol
 
 from muster import __version__
 from muster.clock import Clock, SystemClock
-from muster.conduct import OpenTarget, brief_of, ending_of, judge
+from muster.conduct import OpenTarget
 from muster.drill import Context, Drill, Workspace
 from muster.errors import UsageError
 from muster.finding import Finding
 from muster.journal import Event, EventKind, Journal
+from muster.judging import brief_of, ending_of, judge
 from muster.ledger import Proof, ProofRow
 from muster.plan import Plan
 from muster.saga import describe, run_steps, undo_steps

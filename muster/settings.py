@@ -28,6 +28,13 @@ class Settings(BaseModel):
     """URL of an S3 server other than AWS."""
     store_lock_days: int | None = None
     """Days of Object Lock retention asked for with each bundle; default: whatever the bucket's own default is."""
+    ping_url: str = ""
+    """The watch calls this URL after each round that went well (a dead man's switch, such as healthchecks.io): when
+    the calls stop, whoever is behind it raises the alarm."""
+    scheduler: str = ""
+    """URL of the Prefect API that the watch asks for its health; default: the embedded estate's."""
+    actor: str = ""
+    """Who asks for runs, approvals and stops on the command line, where `--as` does not say; default: the user."""
     signing_key: Path | None = None
     """PEM file with the Ed25519 private key; default: made once in the data directory."""
 

@@ -68,3 +68,14 @@ class Summary(_Frozen):
     last_proven: str
     """When the negative controls were last run and what they caught, or that they never were."""
     muster_version: str
+    scheduled_at: datetime | None = None
+    """The slot: a due time, or when a run on demand was asked for; `None` in journals from before slots."""
+    substance: str = ""
+    """`Plan.substance`: what was drilled and promised."""
+    trigger: str = ""
+    flow_run: str = ""
+    """Id of the Prefect flow run that ran it, if one did."""
+    requested_by: str = ""
+    """Who asked for the run, as stated; empty for a schedule."""
+    approval: str = ""
+    """Who approved or denied it, and when, in words; empty where the plan asks for no approval."""

@@ -96,6 +96,7 @@ def _side_by_side(
             for rung in _rungs(connection, spec):
                 context.observe(rung)
             for check in spec.sql:
+                context.check_may_go_on()
                 context.observe(ask_plan_sql(connection, check))
             if spec.canary:
                 context.observe(canary_state(connection, spec.canary, "target", None))

@@ -47,6 +47,8 @@ _AT_LEAST = {
     "max_locks_per_xact setting": "max_locks_per_transaction",
 }
 _POLL_SECONDS = 0.05
+_REFUSED_SECONDS = 20.0
+"""A server that takes connections and has refused every one of ours for so long will not change its mind."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ def inherited_settings(server: Server) -> dict[str, str]:
 def wait_until(server: Server, question: str, seconds: float, words: str) -> None:
     """Poll a yes-or-no question until it is yes; `SystemFailure` when the server gives up first."""
     deadline = time.monotonic() + seconds
+    answered = time.monotonic()
     while time.monotonic() < deadline:
         if server.poll() is not None:
             raise SystemFailure(
@@ -124,10 +127,22 @@ def wait_until(server: Server, question: str, seconds: float, words: str) -> Non
                 row = cursor.execute(question.encode()).fetchone()
                 if row and row[0]:
                     return
-        except psycopg.OperationalError:
-            pass  # not yet accepting connections
+            answered = time.monotonic()
+        except psycopg.OperationalError as error:
+            if not server.is_ready():  # it takes no connections yet
+                answered = time.monotonic()
+            elif time.monotonic() - answered > _REFUSED_SECONDS:
+                raise SystemFailure(
+                    f"the restored server refuses every connection: {_words(error)}",
+                    "its system catalogs are damaged; see server.log, and restore an older backup",
+                ) from None
         time.sleep(_POLL_SECONDS)
     raise StepError(f"recovery did not reach {words} in time", "raise `time_limit`, or see server.log for what hangs")
+
+
+def _words(error: psycopg.OperationalError) -> str:
+    """The server's own words, without libpq's, which name our socket."""
+    return str(error).strip().rpartition("FATAL:")[2].strip() or "it gives no reason"
 
 
 def halt(server: Server) -> None:

@@ -4,6 +4,7 @@ Promises: every command imports only what it needs, when it runs; every error is
 exit codes are those of `muster.verdict.ExitCode`.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,8 +27,11 @@ undo_app = typer.Typer(help="What dead runs left behind, and its removal.", no_a
 evidence_app = typer.Typer(help="Sealed evidence and its key.", no_args_is_help=True)
 app.add_typer(undo_app, name="undo")
 app.add_typer(evidence_app, name="evidence")
+notify_app = typer.Typer(help="Where notifications go.", no_args_is_help=True)
+app.add_typer(notify_app, name="notify")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Who = Annotated[str, typer.Option("--as", metavar="NAME", help="Who asks; default: the user of this process.")]
 PlanName = Annotated[str, typer.Argument(metavar="PLAN", help="A plan in deployments/, by name or path.")]
 
 
@@ -41,12 +45,13 @@ def run(
     here: Annotated[bool, typer.Option("--here", help="Run in this process, without Prefect.")] = False,
     inject_error: Annotated[str | None, typer.Option(metavar="STEP", help="Let this step fail.")] = None,
     inject_kill: Annotated[str | None, typer.Option(metavar="STEP", help="Die by SIGKILL in this step.")] = None,
+    who: Who = "",
     as_json: AsJson = False,
 ) -> int:
     """Run a plan's drill now, watch it, and read its summary."""
     from muster.cli.run import Options, run
 
-    return run(_settings(), Options(plan, reason, up, here, inject_error, inject_kill, as_json))
+    return run(_settings(), Options(plan, reason, up, here, inject_error, inject_kill, who, as_json))
 
 
 @app.command()
@@ -80,11 +85,130 @@ def prove(
 
 
 @app.command()
-def status(as_json: AsJson = False) -> int:
-    """Show every plan with its last run and last pass."""
-    from muster.cli.status import status
+def status(
+    plan: Annotated[str | None, typer.Argument(metavar="[PLAN]", help="One plan, with its trend.")] = None,
+    history: Annotated[bool, typer.Option("--history", help="With PLAN: its runs, newest first.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every plan, however many there are.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Show where every plan stands against its cadence, what is due next, and why."""
+    from muster.cli.status import Options, status
 
-    return status(_settings(), as_json=as_json)
+    return status(_settings(), Options(plan, history, everything, as_json))
+
+
+@app.command()
+def calendar(
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write here; default: standard output.")] = None,
+    days: Annotated[int, typer.Option(min=1, max=1830, help="How far ahead.")] = 366,
+) -> int:
+    """Write the due times of every plan as an iCalendar feed."""
+    from muster.cli.calendar import calendar
+
+    return calendar(_settings(), output, days)
+
+
+@app.command()
+def deck(
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Markdown file whose section to renew.")] = None,
+    source: Annotated[Path | None, typer.Option(help="Draw this deck (JSON) instead of asking the ledger.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="The deck as JSON.")] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="As JUnit XML, for any CI.")] = None,
+    badges: Annotated[Path | None, typer.Option(metavar="DIR", help="SVG badges, one a plan and one of all.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="One page with plots.")] = None,
+    github: Annotated[bool, typer.Option(help="GitHub step summary and annotations.")] = False,
+    gitlab: Annotated[Path | None, typer.Option(metavar="FILE", help="GitLab code quality report.")] = None,
+    comment: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Body of a pull request comment that is edited in place.")
+    ] = None,
+) -> int:
+    """Write the health deck: every plan's last pass, age, state, RTO and RPO, and link to evidence."""
+    from muster.cli.deck import Options, deck
+
+    return deck(_settings(), Options(file, source, json_file, junit, badges, html, github, gitlab, comment))
+
+
+@app.command()
+def gate(
+    policy: Annotated[Path, typer.Option(help="What blocks and what warns.")] = Path("deployments/gate.yaml"),
+    source: Annotated[Path | None, typer.Option(help="A deck as JSON, where the ledger cannot be reached.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Decide whether a release may go on: says why not, who owns it, and what to run."""
+    from muster.cli.gate import gate
+
+    return gate(_settings(), policy, source, as_json=as_json)
+
+
+@app.command()
+def tick(
+    start: Annotated[bool, typer.Option("--start", help="Also start slots that are due and did not start.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Account for every slot up to now: the missed and the waived get their sealed record."""
+    from muster.cli.tick import tick
+
+    return tick(_settings(), start=start, as_json=as_json)
+
+
+@app.command()
+def watch(
+    once: Annotated[bool, typer.Option("--once", help="One round, as for cron.")] = False,
+    every: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Time between rounds.")] = 60,
+) -> int:
+    """Watch cadence from outside the scheduler: account for slots, tell people, and be heard from."""
+    from muster.cli.watch import watch
+
+    return watch(_settings(), once=once, every=every)
+
+
+@app.command("stop-all")
+def stop_all(
+    reason: Annotated[str, typer.Option(help="Why; everyone who is stopped by it reads it.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Let drills run again.")] = False,
+    who: Who = "",
+    as_json: AsJson = False,
+) -> int:
+    """Throw the kill switch: running drills stop and are undone, no other starts until `--resume`."""
+    from muster.cli.stop_all import stop_all
+
+    return stop_all(_settings(), reason, resume=resume, who=who, as_json=as_json)
+
+
+@app.command()
+def approve(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run that waits for approval, or its plan.")],
+    deny: Annotated[bool, typer.Option("--deny", help="Say no: the run is refused.")] = False,
+    note: Annotated[str, typer.Option(help="Goes into the evidence.")] = "",
+    who: Who = "",
+    as_json: AsJson = False,
+) -> int:
+    """Let a run that waits for approval go on. The approver is not the one who started it."""
+    from muster.cli.approve import approve
+
+    return approve(_settings(), run, deny=deny, note=note, who=who, as_json=as_json)
+
+
+@app.command()
+def render(
+    check: Annotated[bool, typer.Option("--check", help="Only say whether the file is what the plans say.")] = False,
+    output: Annotated[Path, typer.Option(metavar="FILE")] = Path("prefect.yaml"),
+) -> int:
+    """Write prefect.yaml from the plans: deployments, schedules, parameters, limits."""
+    from muster.cli.render import render
+
+    return render(_settings(), output, check=check)
+
+
+@notify_app.command("test")
+def notify_test(
+    route: Annotated[str | None, typer.Argument(metavar="[ROUTE]", help="One route; default: every one.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Send a test message through the routes in deployments/routes.yaml; one that refuses is named."""
+    from muster.cli.notify import notify_test
+
+    return notify_test(_settings(), route, as_json=as_json)
 
 
 @app.command()
@@ -190,6 +314,15 @@ def invoke(arguments: list[str]) -> int:
     except EvidenceError as error:
         typer.echo(f"muster: {error}", err=True)
         return ExitCode.USAGE
+    except BrokenPipeError:  # whoever read our output has gone: `muster status | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.INTERNAL
+    except OSError as error:
+        where = f"{error.filename} cannot be used: " if error.filename else ""
+        typer.echo(
+            f"muster: {where}{error.strerror or error}\n  -> look at the path, its rights, and the disk", err=True
+        )
+        return ExitCode.INTERNAL
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("muster: interrupted\n  -> `muster undo list` shows what is left, if anything", err=True)
         return ExitCode.ABORTED

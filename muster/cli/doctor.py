@@ -23,8 +23,9 @@ from rich.text import Text
 from evidence.errors import EvidenceError
 from evidence.keys import load_public
 from muster.errors import MusterError
-from muster.ledger import glance
-from muster.plan import find_plan
+from muster.ledger.glance import glance
+from muster.notify.routes import check_plan_routes, load_routes
+from muster.plan import find_plan, load_plans, plan_files
 from muster.quantity import format_bytes
 from muster.settings import Settings
 from muster.verdict import ExitCode
@@ -128,7 +129,7 @@ def _estate(settings: Settings) -> Iterator[Line]:
 
 
 def _ledger(settings: Settings) -> Iterator[Line]:
-    plans = glance(settings.ledger_url)
+    plans = [s for s in glance(settings.ledger_url).standings.values() if s.open_run or s.last_run]
     yield Line("ledger", f"{len(plans)} plan(s) have run" if plans else "empty, or not made yet")
 
 
@@ -148,7 +149,7 @@ def _store(settings: Settings) -> Iterator[Line]:
 
 
 def _plans(settings: Settings) -> Iterator[Line]:
-    files = sorted(settings.plans.glob("*.yaml"))
+    files = plan_files(settings.plans)
     if not files:
         yield Line("plans", f"none in {settings.plans.absolute()}", "go to the checkout, or set MUSTER_PLANS")
     for path in files:
@@ -157,6 +158,14 @@ def _plans(settings: Settings) -> Iterator[Line]:
             yield Line(f"plan {path.stem}", f"{plan.kind} of {plan.target['type']}, {plan.environment}")
         except MusterError as error:
             yield Line(f"plan {path.stem}", error.message, error.advice)
+
+
+def _routes(settings: Settings) -> Iterator[Line]:
+    routes = load_routes(settings.plans)
+    told = ", ".join(route.name for route in routes.all)
+    yield Line("notifications", told or "nobody is told: there is no route in routes.yaml")
+    for fault in check_plan_routes(load_plans(settings.plans), routes):
+        yield Line("notifications", fault, "mend the plan's `notifications`, or add the route")
 
 
 _LOOKS: tuple[tuple[str, Look], ...] = (
@@ -170,6 +179,7 @@ _LOOKS: tuple[tuple[str, Look], ...] = (
     ("keys", _keys),
     ("store", _store),
     ("plans", _plans),
+    ("notifications", _routes),
 )
 
 

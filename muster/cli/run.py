@@ -7,20 +7,25 @@ is shown comes from the journal, the record.
 import sys
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 
+from muster.cli.actor import actor_of
 from muster.cli.interrupts import Interrupts, terminated_as_interrupted
 from muster.cli.watching import Watch, shown_progress
-from muster.conduct import Conductor, Request, summarise
+from muster.conduct import Conductor
 from muster.errors import LeftBehind, UsageError
 from muster.journal import EventKind, History
+from muster.judging import summarise
 from muster.ledger import Ledger, open_ledger
+from muster.opening import Request
 from muster.plan import Plan, find_plan
 from muster.report.terminal import render_terminal
 from muster.saga import Injection
 from muster.settings import Settings
+from muster.turns import turn
 from muster.verdict import exit_code_of
 
 
@@ -34,6 +39,7 @@ class Options:
     here: bool
     inject_error: str | None
     inject_kill: str | None
+    who: str
     as_json: bool
 
     @property
@@ -61,31 +67,54 @@ def run(settings: Settings, options: Options) -> int:
         conductor = conductor_of(settings, ledger)
         watch = Watch(ledger, tuple(step.name for step in drill_of(plan.kind).steps))
         with nullcontext() if options.as_json else shown_progress(watch, console):
+            opened = _Opened(watch, plan, console)
             if options.here:
-                name = _run_here(conductor, plan, options, watch, interrupts)
+                name = _run_here(conductor, plan, options, opened, interrupts, console)
             else:
-                name = _deployed(settings, plan, options, watch)
+                name = _deployed(settings, plan, options, opened)
                 if ledger.run(name).outcome is None:  # its process was killed: what it left is finished here
                     conductor.finish(name)
         return _tell(conductor, ledger, name, options, console)
 
 
-def _run_here(conductor: Conductor, plan: Plan, options: Options, watch: Watch, interrupts: Interrupts) -> str:
-    request = Request(reason=options.reason, injection=options.injection)
-    return conductor.conduct(plan, request, on_open=watch.follow, on_undo=interrupts.ignore).run
+class _Opened:
+    """Hears the run's name: it is watched from then on, and who has to approve it is told once."""
+
+    def __init__(self, watch: Watch, plan: Plan, console: Console) -> None:
+        self._watch, self._plan, self._console = watch, plan, console
+
+    def __call__(self, run: str) -> None:
+        asked = self._plan.approval
+        if asked and run != self._watch.run:
+            who = " or ".join(asked.by) or "anyone but you"
+            self._console.print(f"It waits for approval by {who}: {_muster()} approve {run} --as NAME", soft_wrap=True)
+        self._watch.follow(run)
 
 
-def _deployed(settings: Settings, plan: Plan, options: Options, watch: Watch) -> str:
+def _run_here(
+    conductor: Conductor, plan: Plan, options: Options, opened: _Opened, interrupts: Interrupts, console: Console
+) -> str:
+    by = actor_of(conductor.settings, options.who)
+    request = Request(reason=options.reason, injection=options.injection, requested_by=by)
+    until = datetime.now(UTC) + plan.time_limit
+    with turn(
+        conductor.settings, conductor.ledger, plan, until, lambda words: console.print(f"Waiting: {words}.")
+    ) as no:
+        return conductor.conduct(plan, request, on_open=opened, on_undo=interrupts.ignore, extra_stop=lambda: no).run
+
+
+def _deployed(settings: Settings, plan: Plan, options: Options, opened: _Opened) -> str:
     from flows.remote import run_deployment
 
     if options.inject_kill:
         raise UsageError("--inject-kill needs --here", "it kills the process that runs the drill")
-    return run_deployment(settings, plan, options.reason, options.inject_error, watch.follow)
+    by = actor_of(settings, options.who)
+    return run_deployment(settings, plan, options.reason, options.inject_error, opened, requested_by=by)
 
 
 def _tell(conductor: Conductor, ledger: Ledger, run: str, options: Options, console: Console) -> int:
     history = History(ledger.read_events(run))
-    plan = Plan.model_validate(history[0].body["plan"])
+    plan = Plan.recorded(history[0].body["plan"])
     summary = summarise(conductor.drill_of(plan.kind), plan, history.sealed_part())
     bundle = conductor.bundle_of(run)
     if bundle is None:

@@ -18,9 +18,11 @@ from rich.text import Text
 from sqlalchemy import make_url
 
 from flows.registry import conductor_of
+from muster.cadence.wording import words_of
 from muster.cli.interrupts import terminated_as_interrupted
 from muster.errors import MusterError
 from muster.ledger import open_ledger
+from muster.plan import load_plans
 from muster.settings import Settings
 from muster.verdict import ExitCode
 from tasks.estate.card import Card
@@ -30,6 +32,7 @@ from tasks.estate.shop import ORDERS
 _BACKUP_EVERY = 300.0
 """Seconds between backups. Old ones go with their part of the archive, so that a long stay does not fill the disk."""
 
+_MOST_PLANS = 20
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -40,6 +43,7 @@ def up(settings: Settings, *, scale: int | None = None, parts: Iterable[Part] = 
     with terminated_as_interrupted(), estate_up(settings, console, parts=parts, orders=orders) as (estate, card):
         _finish_dead_runs(settings, console)
         console.print(addresses(card, settings))
+        console.print(plans_in_words(settings))
         console.print("\nCtrl-C stops all of it.", style="dim")
         try:
             _keep(estate, console)
@@ -75,13 +79,28 @@ def addresses(card: Card, settings: Settings) -> Table:
     table = Table.grid(padding=(0, 2))
     if card.scheduler:
         table.add_row("Prefect UI", card.scheduler.ui)
+        table.add_row("  plans", f"{card.scheduler.ui}/deployments, each with its Run button")
+        table.add_row("  runs", f"{card.scheduler.ui}/runs, with what waits for approval")
     if card.objects:
         table.add_row("S3", f"{card.objects.endpoint}, bucket {card.objects.bucket}")
         table.add_row("S3 keys", Text(str(card.objects.credentials_file), overflow="fold"))
     if card.shop:
         where = conninfo_to_dict(card.shop.dsn)
         table.add_row("PostgreSQL", Text(f"psql -h {where['host']} -U {where['user']} {where['dbname']}"))
+    table.add_row("Health deck", Text(str(settings.root / "deck" / "ci_health.md"), overflow="fold"))
     table.add_row("Ledger", Text(make_url(settings.ledger_url).render_as_string(hide_password=True)))
+    return table
+
+
+def plans_in_words(settings: Settings) -> Table:
+    """What is drilled when, one line a plan; beyond a screenful they are counted."""
+    plans = load_plans(settings.plans)
+    table = Table.grid(padding=(0, 2))
+    table.add_row()
+    for plan in plans[:_MOST_PLANS]:
+        table.add_row(Text(plan.name), Text(words_of(plan.cadence)), Text(plan.owner, "dim"))
+    if len(plans) > _MOST_PLANS:
+        table.add_row(Text(f"and {len(plans) - _MOST_PLANS} more: `muster status --all`", "dim"))
     return table
 
 

@@ -1,44 +1,56 @@
-"""The ledger: the database of runs, their journals and the proofs of drills; SQLite by default, PostgreSQL for teams.
+"""The ledger: the database of runs and journals, of where plans stand, of proofs; SQLite, or PostgreSQL for teams.
 
 Promises: what a method returned is durable; every time is the database's own clock, UTC, to the microsecond;
-importing this package costs neither SQLAlchemy nor Alembic, which come with the first `open_ledger`.
+importing this package costs neither SQLAlchemy nor Alembic, which come with the first `open_ledger`, nor pydantic.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from muster.ledger.errors import LedgerError
-from muster.ledger.glance import PlanStatus, glance
-from muster.ledger.rows import Measures, NewRun, Owner, Proof, ProofRow, Run, Trigger, slot_key
+from muster.ledger.errors import LedgerError, SlotTaken
 
 if TYPE_CHECKING:
     from muster.ledger.ledger import Ledger
     from muster.ledger.opening import open_ledger
+    from muster.ledger.rows import (
+        Alert,
+        Decision,
+        Due,
+        Measures,
+        NewRun,
+        Owner,
+        Proof,
+        ProofRow,
+        Run,
+        Stop,
+        Trigger,
+        slot_key,
+    )
 
 __all__ = [
+    "Alert",
+    "Decision",
+    "Due",
     "Ledger",
     "LedgerError",
     "Measures",
     "NewRun",
     "Owner",
-    "PlanStatus",
     "Proof",
     "ProofRow",
     "Run",
+    "SlotTaken",
+    "Stop",
     "Trigger",
-    "glance",
     "open_ledger",
     "slot_key",
 ]
 
+_MODULES = {"Ledger": "ledger", "open_ledger": "opening"}
+
 
 def __getattr__(name: str) -> Any:
-    """Import what needs SQLAlchemy when it is first asked for (PEP 562)."""
-    if name == "Ledger":
-        from muster.ledger.ledger import Ledger
-
-        return Ledger
-    if name == "open_ledger":
-        from muster.ledger.opening import open_ledger
-
-        return open_ledger
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import what is costly when it is first asked for (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'rows')}"), name)

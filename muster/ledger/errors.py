@@ -1,10 +1,24 @@
 """What can go wrong with the ledger itself, told with the next move."""
 
-from muster.errors import MusterError
+from muster.errors import MusterError, Refusal
 
 
 class LedgerError(MusterError):
     """The ledger could not do as asked: locked, full, gone. What was being written may not be there."""
+
+
+class SlotTaken(Refusal):
+    """The due time already has its run, named `holder`. Nothing was written.
+
+    The trap: who tries again after an error at the commit may find the slot held by the run of the first try.
+    """
+
+    def __init__(self, slot: str, holder: str) -> None:
+        super().__init__(
+            f"{slot} already has run {holder}",
+            "one due time is drilled once; start a run by hand if you want another",
+        )
+        self.holder = holder
 
 
 def explain(address: str, cause: BaseException | None) -> LedgerError:

@@ -13,9 +13,11 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from muster.errors import UsageError
+from muster.ledger.database import IMMEDIATE
 from muster.ledger.errors import explain, first_line, is_lock
-from muster.ledger.ledger import IMMEDIATE, Ledger
+from muster.ledger.ledger import Ledger
 from muster.ledger.migrations import HEAD
+from muster.ledger.standings import rebuild_standings
 
 _DRIVERS = {
     "sqlite": "sqlite",
@@ -23,6 +25,10 @@ _DRIVERS = {
     "postgres": "postgresql+psycopg",
     "postgresql": "postgresql+psycopg",
     "postgresql+psycopg": "postgresql+psycopg",
+}
+_ADVICE = {
+    "sqlite": "check that the file is a ledger, may be written, and that its disk has room; MUSTER_LEDGER names it",
+    "postgresql+psycopg": "check that the database is up and that MUSTER_LEDGER names it (host, port, user, database)",
 }
 MIGRATING = 0x6D7573746572
 """The key of PostgreSQL's advisory lock on migrations: "muster" in ASCII."""
@@ -45,7 +51,7 @@ def open_ledger(url: str, *, patience: float = 10.0) -> Ledger:
             raise explain(address, error.orig) from None
         raise UsageError(
             f"the ledger {address} cannot be opened: {first_line(error.orig)}",
-            "check that the database is up and that MUSTER_LEDGER names it (host, port, user, database or file)",
+            _ADVICE[parsed.drivername],
         ) from None
     except BaseException:
         engine.dispose()
@@ -152,6 +158,7 @@ def _migrate(connection: Connection, address: str) -> None:
         config.set_main_option("script_location", str(folder).replace("%", "%%"))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        rebuild_standings(connection)  # not in a revision, which must not depend on code that changes after it
 
 
 def _version(connection: Connection) -> str:

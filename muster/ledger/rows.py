@@ -36,6 +36,10 @@ class Trigger(StrEnum):
     SCHEDULE = "schedule"
     RUN_BUTTON = "run button"
     COMMAND_LINE = "command line"
+    EVENT = "event"
+    """A webhook, an automation, a git tag: something other than a person or a clock asked for it."""
+    WATCH = "watch"
+    """A slot that did not start by itself, started or recorded by the watch."""
 
 
 class Owner(_Row):
@@ -58,16 +62,24 @@ class Measures(_Row):
 
 
 class NewRun(_Row):
-    """A run about to open. `scheduled_at` is the due time of its slot; a run by hand has none."""
+    """A run about to open. `scheduled_at` is the due time of its slot; for a run on demand, when it was asked for:
+    `None` stands for the moment in which it is opened.
+    """
 
     run: str
     plan: str
     plan_digest: str
+    substance: str = ""
+    """`Plan.substance`: what was drilled and promised."""
     kind: str
     target_type: str
     scheduled_at: Moment | None = None
     trigger: Trigger
     reason: str = ""
+    requested_by: str = ""
+    """Who asked for it, as stated; nobody for a schedule."""
+    flow_run: str = ""
+    """Id of the Prefect flow run that runs it, if one does."""
     owner: Owner
     lease_seconds: float
 
@@ -78,13 +90,17 @@ class Run(_Row):
     run: str
     plan: str
     plan_digest: str
+    substance: str
     kind: str
     target_type: str
     slot: str | None
-    scheduled_at: Moment | None
+    """`slot_key` of plan and `scheduled_at`; `None` for runs on demand from before revision 0002."""
+    scheduled_at: Moment
     opened_at: Moment
     trigger: Trigger
     reason: str
+    requested_by: str
+    flow_run: str
     owner: Owner
     lease_until: Moment
     needs_undo: bool
@@ -96,8 +112,59 @@ class Run(_Row):
     ended_at: Moment | None
     bundle_sha256: str | None
     bundle_key: str | None
+    headline: str
+    target_digest: str | None
+    """Digest of what the target proved to be; `None` where the run did not come so far."""
     facts: Annotated[dict[str, Any], BeforeValidator(_from_text)]
     """Small facts that later runs compare with, such as rows per table."""
+
+
+class Decision(_Row):
+    """What an approver said of one run. Names are stated, not authenticated."""
+
+    run: str
+    approved: bool
+    by: str
+    note: str = ""
+    at: Moment
+
+
+class Stop(_Row):
+    """One throw of the kill switch; it holds until `resumed_at`."""
+
+    id: int
+    at: Moment
+    by: str
+    reason: str
+    resumed_at: Moment | None = None
+    resumed_by: str = ""
+    resumed_reason: str = ""
+
+
+class Alert(_Row):
+    """A condition that people were told of, once; and once more when it is over."""
+
+    subject: str
+    """A plan's name, or `muster` itself."""
+    condition: str
+    """Such as `overdue`, `failing`, `left behind`, `scheduler down`, `route refuses`."""
+    severity: str
+    words: str
+    since: Moment
+    told: Annotated[tuple[str, ...], BeforeValidator(_from_text)] = ()
+    """Routes that took the message."""
+    resolved_at: Moment | None = None
+
+
+class Due(_Row):
+    """What a cadence makes of a moment: the slot that follows it, and when that is overdue."""
+
+    timetable: str
+    """`Cadence.timetable`, by which it was computed."""
+    cadence: str
+    """The cadence as JSON."""
+    due_at: Moment
+    overdue_at: Moment
 
 
 class ProofRow(_Row):
@@ -127,13 +194,12 @@ class Proof(_Row):
 
 
 OWNER_COLUMNS = {name: f"owner_{name}" for name in Owner.model_fields}
-RUN_COLUMNS = (*(name for name in Run.model_fields if name != "owner"), *OWNER_COLUMNS.values())
 
 
-def run_of(row: Mapping[str, Any], prefix: str = "") -> Run:
-    """The run in a database row whose columns are named `prefix` + column."""
-    values = {name: row[prefix + name] for name in Run.model_fields if name != "owner"}
-    owner = Owner.model_validate({name: row[prefix + column] for name, column in OWNER_COLUMNS.items()})
+def run_of(row: Mapping[str, Any]) -> Run:
+    """The run in a row of the table `runs`."""
+    values = {name: row[name] for name in Run.model_fields if name != "owner"}
+    owner = Owner.model_validate({name: row[column] for name, column in OWNER_COLUMNS.items()})
     return Run.model_validate({**values, "owner": owner})
 
 
@@ -142,6 +208,12 @@ def slot_key(plan: str, scheduled_at: datetime) -> str:
     if scheduled_at.tzinfo is None:
         raise ValueError("a slot's time needs its offset from UTC")
     return hashlib.sha256(f"{plan}\n{stamp(scheduled_at)}".encode()).hexdigest()
+
+
+def to_utc(value: Any) -> datetime:
+    """A moment as either database gives it: PostgreSQL in the session's zone, SQLite as text."""
+    moment: datetime = _in_utc(value)
+    return moment
 
 
 def stamp(moment: datetime) -> str:

@@ -47,6 +47,7 @@ runs = Table(
     Column("run", Text, primary_key=True),
     Column("plan", Text, nullable=False),
     Column("plan_digest", Text, nullable=False),
+    Column("substance", Text, nullable=False, server_default=""),
     Column("kind", Text, nullable=False),
     Column("target_type", Text, nullable=False),
     Column("slot", Text, unique=True),
@@ -54,6 +55,8 @@ runs = Table(
     Column("opened_at", Moment, nullable=False),
     Column("trigger", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("requested_by", Text, nullable=False, server_default=""),
+    Column("flow_run", Text, nullable=False, server_default=""),
     Column("owner_host", Text, nullable=False),
     Column("owner_boot_id", Text, nullable=False),
     Column("owner_pid", BigInteger, nullable=False),
@@ -67,14 +70,20 @@ runs = Table(
     Column("ended_at", Moment),
     Column("bundle_sha256", Text),
     Column("bundle_key", Text),
+    Column("headline", Text, nullable=False, server_default=""),
+    Column("target_digest", Text),
     Column("facts", Text, nullable=False),
 )
 Index("runs_by_time", runs.c.opened_at, runs.c.run)
-Index("runs_by_plan", runs.c.plan, runs.c.opened_at, runs.c.run)
+Index("runs_by_slot", runs.c.plan, runs.c.scheduled_at, runs.c.run)
 
+OPEN = text("outcome IS NULL")
 PASSED = text("outcome = 'passed'")
+JUDGED = text("outcome IN ('passed', 'failed', 'inconclusive', 'aborted')")
+"""Those that say something of the system; a refused, missed or waived slot says something of the drill."""
 UNFINISHED = text("outcome IS NULL OR needs_undo")
-Index("runs_passed", runs.c.plan, runs.c.opened_at, runs.c.run, sqlite_where=PASSED, postgresql_where=PASSED)
+for _name, _where in (("runs_open", OPEN), ("runs_passed", PASSED), ("runs_judged", JUDGED)):
+    Index(_name, runs.c.plan, runs.c.scheduled_at, runs.c.run, sqlite_where=_where, postgresql_where=_where)
 Index("runs_unfinished", runs.c.opened_at, sqlite_where=UNFINISHED, postgresql_where=UNFINISHED)
 
 # `body` is text on both databases. JSONB would keep an equal value, not the written one: it sorts keys its own way,
@@ -106,3 +115,79 @@ proofs = Table(
     Column("muster_version", Text, nullable=False),
 )
 Index("proofs_by_kind", proofs.c.kind, proofs.c.at, proofs.c.id)
+
+standings = Table(
+    "standings",
+    metadata,
+    Column("plan", Text, primary_key=True),
+    Column("since", Moment),
+    Column("accounted_until", Moment),
+    Column("retired_at", Moment),
+    Column("timetable", Text, nullable=False),
+    Column("cadence", Text, nullable=False),
+    Column("due_at", Moment),
+    Column("overdue_at", Moment),
+    Column("open_run", Text),
+    Column("last_run", Text),
+    Column("last_at", Moment),
+    Column("last_outcome", Text),
+    Column("last_bundle", Text),
+    Column("judged_run", Text),
+    Column("judged_at", Moment),
+    Column("judged_outcome", Text),
+    Column("judged_headline", Text, nullable=False),
+    Column("pass_run", Text),
+    Column("pass_at", Moment),
+    Column("pass_substance", Text),
+    Column("pass_target", Text),
+    Column("pass_rto", Double),
+    Column("pass_rpo", Double),
+    Column("pass_bundle", Text),
+    Column("seen_target", Text),
+    Column("seen_at", Moment),
+    Column("recent", Text, nullable=False),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("run", Text, ForeignKey("runs.run"), primary_key=True),
+    Column("approved", Boolean, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+
+stops = Table(
+    "stops",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("resumed_at", Moment),
+    Column("resumed_by", Text, nullable=False),
+    Column("resumed_reason", Text, nullable=False),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("condition", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("told", Text, nullable=False),
+    Column("resolved_at", Moment),
+)
+RAISED = text("resolved_at IS NULL")
+Index("alerts_open", alerts.c.subject, alerts.c.condition, unique=True, sqlite_where=RAISED, postgresql_where=RAISED)
+
+beats = Table(
+    "beats",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("at", Moment, nullable=False),
+)

@@ -26,8 +26,8 @@ def render_markdown(summary: Summary) -> str:
 
 def _head(run: Summary) -> str:
     sign, ending = wording.MARKS[wording.tone_of(run)], wording.ending_of(run).capitalize()
-    title = f"# {sign} {ending}: {_text(run.kind)} drill {_text(run.plan)}"
-    return f"{title}\n\n**{_text(run.headline)}**\n\n{_text(wording.support_of(run))}"
+    title = f"# {sign} {ending}: {escaped(run.kind)} drill {escaped(run.plan)}"
+    return f"{title}\n\n**{escaped(run.headline)}**\n\n{escaped(wording.support_of(run))}"
 
 
 def _measures(run: Summary) -> str:
@@ -59,14 +59,14 @@ def _checks(run: Summary) -> str:
         *(_more(f) for f in wording.asked(run) if f.advice or f.detail),
     ]
     if quiet := wording.not_asked(run):
-        parts.append(f"Not asked for by the plan: {_text(', '.join(f.check for f in quiet))}.")
+        parts.append(f"Not asked for by the plan: {escaped(', '.join(f.check for f in quiet))}.")
     return "\n\n".join(part for part in parts if part)
 
 
 def _more(finding: Finding) -> str:
-    told = f"### {_text(finding.check)}"
+    told = f"### {escaped(finding.check)}"
     if finding.advice:
-        told += f"\n\nNext: {_text(finding.advice)}"
+        told += f"\n\nNext: {escaped(finding.advice)}"
     if finding.detail:
         told += f"\n\n{_fenced(finding.detail)}"
     return told
@@ -78,9 +78,10 @@ def _facts(run: Summary) -> str:
         ("Target", run.target),
         ("Environment", run.environment),
         ("Owner", run.owner),
+        *wording.origin_of(run),
         ("Reason", run.reason),
         ("Opened", wording.moment(run.opened_at)),
-        ("Ended", f"{wording.moment(run.ended_at)}, took {wording.elapsed_of(run)}"),
+        ("Ended", f"{wording.moment(run.ended_at)}, {wording.span_of(run)}"),
         ("Outcome", f"{run.outcome.value}, verdict {run.verdict.value}"),
         ("Last proven", run.last_proven),
         ("Plan SHA-256", run.plan_digest),
@@ -91,14 +92,14 @@ def _facts(run: Summary) -> str:
 
 def _foot(run: Summary) -> str:
     return (
-        f"Written by Muster {_text(run.muster_version)} from the run's journal. The journal is the record; this page is"
-        " one reading of it."
+        f"Written by Muster {escaped(run.muster_version)} from the run's journal. The journal is the record; this page"
+        " is one reading of it."
     )
 
 
 def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table under its title; nothing at all when there are no rows."""
-    lines = [f"| {' | '.join(map(_text, row))} |" for row in rows]
+    lines = [f"| {' | '.join(map(escaped, row))} |" for row in rows]
     head = (f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}")
     return "\n".join((f"{title}\n", *head, *lines)) if lines else ""
 
@@ -117,6 +118,6 @@ def _signed(word: str) -> str:
     return f"{wording.MARKS[word]} {word}"
 
 
-def _text(value: str) -> str:
+def escaped(value: str) -> str:
     """Text that stays text, wherever it stands in a line."""
     return _BARE_LINK.sub(lambda m: f"{m[1]}&#{ord(m[2])};", value.strip().translate(_ESCAPED))

@@ -100,10 +100,17 @@ def _headline(sheet: _Sheet, run: Summary) -> None:
     sheet.line(
         sheet.text(f"{wording.MARKS[tone]} {wording.ending_of(run).upper()}", f"bold {style}"),
         sheet.text(f"  {run.plan}", "bold"),
-        sheet.text(f"  {run.kind} drill, {run.environment}, took {wording.elapsed_of(run)}"),
+        sheet.text(f"  {run.kind} drill, {run.environment}, {wording.span_of(run)}"),
     )
     sheet.line(sheet.text(run.headline))
+    if origin := " · ".join(_plain(label, value) for label, value in wording.origin_of(run)):
+        sheet.line(sheet.text(origin, "dim"))
     sheet.verbatim("━" * sheet.width, style)
+
+
+def _plain(label: str, value: str) -> str:
+    """`slot 03:00`, but `approved by bob`: the value says it already."""
+    return value if label == "Approval" else f"{label.lower()} {value}"
 
 
 def _measures(sheet: _Sheet, run: Summary) -> None:

@@ -117,6 +117,28 @@ def elapsed_of(summary: Summary) -> str:
     return format_seconds(max(0.0, (summary.ended_at - summary.opened_at).total_seconds()))
 
 
+_UNRUN = frozenset({Outcome.MISSED, Outcome.WAIVED})
+
+
+def span_of(summary: Summary) -> str:
+    """How long the run took, or that there was none."""
+    return "never started" if summary.outcome in _UNRUN else f"took {elapsed_of(summary)}"
+
+
+def origin_of(summary: Summary) -> tuple[tuple[str, str], ...]:
+    """Label and value: the slot, who asked for the run, who approved it; what the journal does not hold is left out."""
+    slot = moment(summary.scheduled_at) if summary.scheduled_at else ""
+    asked = "Recorded by" if summary.outcome in _UNRUN else "Asked for by"
+    rows = (("Slot", slot), (asked, _asked_by(summary)), ("Approval", summary.approval))
+    return tuple((label, value) for label, value in rows if value)
+
+
+def _asked_by(summary: Summary) -> str:
+    if summary.requested_by:
+        return f"{summary.requested_by} ({summary.trigger})"
+    return f"the {summary.trigger}" if summary.trigger in {"schedule", "watch"} else summary.trigger
+
+
 def shortened(text: str, length: int) -> str:
     """At most `length` characters, with an ellipsis where something is missing."""
     return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"

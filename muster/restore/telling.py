@@ -125,6 +125,21 @@ def brief(plan: Plan) -> dict[str, Any]:
     return {"machine": socket.gethostname()} | ({"catalog": read_lines(catalog)} if catalog else {})
 
 
+def sight(target: Any) -> dict[str, str]:
+    """What the target is: whose backups they are, and of which major version; nothing where that is not to be seen.
+
+    A dump carries no system identifier. A physical backup does: one without was not seen well enough.
+    """
+    newest = max((b for b in target.backups() if b.major is not None), key=lambda b: b.taken_at, default=None)
+    if newest is None:
+        return {}
+    seen = {"form": str(newest.form), "major": str(newest.major)}
+    if newest.form == "dump":
+        return seen
+    identifier = target.identify().system_identifier or newest.system_identifier
+    return seen | {"system_identifier": str(identifier)} if identifier else {}
+
+
 def read_lines(path: Path) -> list[str]:
     """The lines of a committed catalog; comment lines begin with `#`."""
     try:

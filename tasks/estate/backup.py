@@ -43,11 +43,13 @@ class BackupJob:
         stamp = f"{at:%Y%m%dT%H%M%SZ}"
         cycle = Cycle(full=f"{stamp}-full", incremental=f"{stamp}-incr", point=f"reference-{stamp}")
         server = self.shop.server
+        shutil.rmtree(self._partial, ignore_errors=True)
         self._base_backup(server, cycle.full)
         self._base_backup(server, cycle.incremental, upon=cycle.full)
         reference = take_reference(lambda: server.connect(DATABASE), cycle.point, Canary(checksum_column="checksum"))
         self._wait_until_archived(server)
         write_reference(reference, self._references)
+        self._publish(cycle)
         self._prune(server)
         return cycle
 
@@ -59,16 +61,24 @@ class BackupJob:
     def _references(self) -> Path:
         return self.shop.home / "references"
 
+    @property
+    def _partial(self) -> Path:
+        return self.shop.home / "partial"
+
     def _base_backup(self, server: Server, label: str, upon: str | None = None) -> None:
-        partial = self.shop.home / "partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        argv = [str(server.binaries.tool("pg_basebackup")), "--dbname", server.dsn(), "--pgdata", str(partial)]
+        self._partial.mkdir(exist_ok=True)
+        argv = [str(server.binaries.tool("pg_basebackup")), "--dbname", server.dsn()]
+        argv += ["--pgdata", str(self._partial / label)]
         argv += ["--label", label, "--checkpoint=fast", "--wal-method=stream", "--manifest-checksums=SHA256"]
         if upon:
-            argv.append(f"--incremental={self._backups / upon / 'backup_manifest'}")
+            argv.append(f"--incremental={self._partial / upon / 'backup_manifest'}")
         self.shop.processes.run(argv, log="basebackup.log", timeout=_PATIENCE)
+
+    def _publish(self, cycle: Cycle) -> None:
+        """Show both backups only now: a drill in the meantime would find them without a reference."""
         self._backups.mkdir(exist_ok=True)
-        partial.rename(self._backups / label)
+        for label in (cycle.full, cycle.incremental):
+            (self._partial / label).rename(self._backups / label)
 
     def _wait_until_archived(self, server: Server) -> None:
         """Everything written up to now is in the archive when this returns."""

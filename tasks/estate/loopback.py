@@ -66,11 +66,11 @@ def answers_http(url: str) -> bool:
     return True
 
 
-def ask_http(url: str, body: object = None) -> bytes:
+def ask_http(url: str, body: object = None, *, method: str | None = None) -> bytes:
     """The answer to a GET, or to a POST of the body as JSON; never through a proxy. An `OSError` when there is none."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310 - loopback
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310 - loopback
     with opener.open(request, timeout=10) as response:
         return bytes(response.read())
 

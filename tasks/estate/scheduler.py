@@ -1,4 +1,4 @@
-"""The estate's scheduler: a Prefect server with its UI, a worker, and the deployments of `prefect.yaml`.
+"""The estate's scheduler: a Prefect server with its UI, a worker, and the plans' deployments.
 
 Promises: it keeps its own profile and database; nothing is reported to anyone; runs start within seconds of being due.
 """
@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from muster.errors import UsageError
+from muster.prefectfile import POOL
 from muster.settings import Settings
 from tasks.estate.card import SchedulerCard
+from tasks.estate.deployments import take_away_others, write_prefect_file
 from tasks.estate.loopback import HOST, answers_http, ask_http, free_ports, wait_until_ours
 from tasks.process import Processes
 
-POOL = "muster"
 SERVER, WORKER = "prefect-server", "prefect-worker"
 CHECKOUT = Path(__file__).parents[2]
-"""Where `prefect.yaml` and `flows/` are."""
+"""Where `flows/` are."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,9 @@ class Scheduler:
 
     def start(self) -> SchedulerCard:
         """Start the server, then the worker and the deployments side by side with it."""
-        if not (CHECKOUT / "prefect.yaml").exists():
-            raise UsageError(f"there is no prefect.yaml in {CHECKOUT}", "run Muster from its checkout")
+        if not (CHECKOUT / "flows").is_dir():
+            raise UsageError(f"there are no flows in {CHECKOUT}", "run Muster from its checkout")
+        rendered = write_prefect_file(self.settings, self.settings.estate / "prefect")
         (port,) = free_ports(self.settings.estate, SERVER, 1)
         root = f"http://{HOST}:{port}"
         env = self._environment(f"{root}/api")
@@ -40,9 +42,9 @@ class Scheduler:
         wait_until_ours(self.processes, SERVER, port, lambda: answers_http(f"{root}/api/health"), timeout=120)
         _make_pool(f"{root}/api")
         self.processes.start(WORKER, _prefect("worker", "start", *_WORKER), log=f"{WORKER}.log", env=env, cwd=CHECKOUT)
-        self.processes.run(
-            _prefect("--no-prompt", "deploy", "--all"), log="prefect-deploy.log", timeout=120, env=env, cwd=CHECKOUT
-        )
+        deploy = [sys.executable, "-m", "flows.deploying", *_DEPLOY, "--prefect-file", str(rendered)]
+        self.processes.run(deploy, log="prefect-deploy.log", timeout=_DEPLOY_SECONDS, env=env, cwd=CHECKOUT)
+        take_away_others(f"{root}/api", rendered)
         identity = self.processes.identity(SERVER)
         if identity is None:
             raise LookupError("a running server is on record")
@@ -71,6 +73,9 @@ class Scheduler:
         }
 
 
+_DEPLOY_SECONDS = 600.0
+"""Thousands of plans are deployed one by one."""
+_DEPLOY = ("--no-prompt", "deploy", "--all")
 _WORKER = ("--pool", POOL, "--type", "process", "--name", "muster", "--prefetch-seconds", "1")
 
 
@@ -79,7 +84,7 @@ def _prefect(*arguments: str) -> list[str]:
 
 
 def _make_pool(api: str) -> None:
-    """The deployments need the pool at once; the worker gives it its job template later."""
+    """The deployments need the pool at once; `flows.deploying` gives it its job template."""
     known = {pool["name"] for pool in json.loads(ask_http(f"{api}/work_pools/filter", {}))}
     if POOL not in known:
         ask_http(f"{api}/work_pools/", {"name": POOL, "type": "process"})

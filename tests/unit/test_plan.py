@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from muster.cadence.defaults import DEFAULTS
+from muster.cards import card_of
 from muster.errors import UsageError
 from muster.plan import Plan, find_plan, load_plan, load_plans
 from muster.quantity import Duration, format_bytes, format_seconds, parse_duration
@@ -21,7 +23,7 @@ PLAN: dict[str, Any] = {
     "kind": "restore",
     "environment": "demo",
     "owner": "dba@example.org",
-    "controls": ["A.8.13"],
+    "controls": ["ISO 27001 A.8.13"],
     "target": {"type": "embedded", "port": 5432},
     "objectives": {"rto": "15m", "rpo": "5m"},
     "restore": {"backup": "latest", "canary": {"table": "canary"}, "sql": [{"name": "n", "sql": "x", "at_least": 1}]},
@@ -76,6 +78,18 @@ def test_whole_plan_loads(tmp_path: Path) -> None:
         ("objectives.rto", "99999999999999d", "objectives.rto"),
         ("restore.volume_drop", 5, "restore.volume_drop"),
         ("restore.sql", [{"name": "n", "sql": "x"}], "needs a comparison"),
+        ("cadence", {"cron": "0 3 L * *"}, "cadence.cron"),
+        ("cadence", {"cron": "0 3 * * *", "grcae": "1h"}, "cadence.grcae"),
+        ("cadence", {"cron": "0 3 * * *", "grace": "25h"}, "cadence: 'grace' has to end"),
+        ("approval", {"from": ["lead"]}, "approval.from"),
+        ("approval", {"within": "0s"}, "approval.within"),
+        ("notifications", ["Pager Duty"], "notifications.0"),
+        ("concurrency", "one of a kind", "concurrency"),
+        ("time_limit", "0s", "time_limit"),
+        ("environment", "production", "needs 'approval' and change windows"),
+        ("controls", ["A.8.13"], "controls: 'A.8.13' is no control that Muster knows: did you mean ISO 27001 A.8.13"),
+        ("controls", ["DORA Art. 26(1)"], "controls: DORA Art. 26(1) asks: threat-led penetration tests every 3 years"),
+        ("controls", ["DORA Art. 24(4)"], "needs 'approval'"),
     ],
 )
 def test_fault_in_a_plan_is_named_with_its_file_and_key(tmp_path: Path, path: str, value: Any, named: str) -> None:
@@ -98,7 +112,7 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
         ("name: a\nname: b\n", "'name' stands twice"),
         ("target: {type: a, type: b}\n", "'type' stands twice"),
         ("name: [unclosed\n", "no valid YAML"),
-        ("", "plan"),
+        ("", "name: it is missing"),
         ("just words", "plan"),
         ("name: !!python/object/apply:os.system ['true']\n", "no valid YAML"),
     ],
@@ -141,7 +155,11 @@ def test_folder_of_plans_loads_whole_or_not_at_all(tmp_path: Path) -> None:
     [
         ("description", "new"),
         ("target.port", 5433),
-        ("controls", ["A.8.13", "A.5.30"]),
+        ("controls", ["ISO 27001 A.8.13", "ISO 27001 A.5.30"]),
+        ("cadence", {"cron": "0 4 * * *"}),
+        ("approval", {"by": ["lead"]}),
+        ("notifications", ["pager"]),
+        ("concurrency", "shop"),
         ("objectives.rpo", ...),
         ("objectives.rto", "899.999999s"),
         ("restore.backup", {"choose": "random", "within": "30d"}),
@@ -219,6 +237,116 @@ def test_seconds_read_as_people_say_them(seconds: float, text: str) -> None:
 )
 def test_bytes_read_as_people_say_them(count: float, text: str) -> None:
     assert format_bytes(count) == text
+
+
+# --- cadence, guards, controls ----------------------------------------------------------------------------------
+
+WINDOW = {"from": "22:00", "until": "06:00"}
+GUARDED = {"cadence": {"cron": "0 3 * * *", "windows": [WINDOW]}, "approval": {"by": ["lead"]}}
+
+
+def test_a_plan_without_a_cadence_is_due_as_its_kind_is() -> None:
+    assert Plan.model_validate(PLAN).cadence == DEFAULTS["restore"]
+    assert Plan.model_validate({**PLAN, "cadence": None}).cadence == DEFAULTS["restore"]
+
+
+@pytest.mark.parametrize("missing", ["approval", "cadence", "cadence.windows"])
+def test_a_drill_in_production_is_guarded(missing: str) -> None:
+    production = {**PLAN, "environment": "production", **deepcopy(GUARDED)}
+    assert Plan.model_validate(production).approval is not None
+    key, _, inner = missing.partition(".")
+    del (production[key] if inner else production)[inner or key]
+    with pytest.raises(ValidationError, match=r"'approval' and change windows \('cadence\.windows'\)"):
+        Plan.model_validate(production)
+
+
+def test_a_slot_outside_the_windows_is_named() -> None:
+    windows = [{**WINDOW, "days": ["sun", "mon", "tue", "wed", "thu"]}]
+    cadence = {"cron": "0 23 * * *", "timezone": "Europe/Berlin", "windows": windows}
+    with pytest.raises(ValidationError, match=r"a slot such as Friday 2020-01-03 23:00 CET does not lie"):
+        Plan.model_validate({**PLAN, "cadence": cadence})
+    assert Plan.model_validate({**PLAN, "cadence": {**cadence, "cron": "0 23 * * 0-4"}})
+
+
+def test_a_plan_slower_than_a_control_quotes_it() -> None:
+    slow = {**PLAN, "controls": ["DORA Art. 11(6)(a)"], "cadence": {"interval": "400d"}}
+    quoted = r'"at least yearly, as well as in the event of any substantive changes" \(Regulation \(EU\) 2022/2554\)'
+    with pytest.raises(ValidationError, match=quoted):
+        Plan.model_validate(slow)
+    assert Plan.model_validate({**slow, "cadence": {"interval": "366d"}})
+    assert Plan.model_validate({**slow, "controls": ["internal: BCP-7"]})
+
+
+def test_a_plan_on_record_is_read_whatever_rules_came_later() -> None:
+    """Else nobody could undo what its run left behind."""
+    old = {**PLAN, "environment": "production", "controls": ["SOC2"]}
+    with pytest.raises(ValidationError):
+        Plan.model_validate(old)
+    assert Plan.recorded(old).controls == ("SOC2",)
+    with pytest.raises(ValidationError):
+        Plan.recorded({**old, "kind": "restroe"})
+
+
+_SAME_SUBSTANCE: dict[str, Any] = {
+    "name": "orders", "owner": "another team", "description": "other words", "controls": ["NIST CP-9(1)"],
+    "cadence": {"interval": "12h"}, "approval": {"within": "1h"}, "notifications": ["pager"], "concurrency": "one",
+    "time_limit": "2h",
+}  # fmt: skip
+_OTHER_SUBSTANCE: dict[str, Any] = {
+    "environment": "test", "target": {"type": "embedded", "port": 5433}, "objectives": {"rto": "15m"},
+    "restore": {"backup": "latest"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", [*_SAME_SUBSTANCE, *_OTHER_SUBSTANCE])
+def test_substance_is_what_is_drilled_and_promised(key: str) -> None:
+    plan, changed = Plan.model_validate(PLAN), Plan.model_validate({**PLAN, **_SAME_SUBSTANCE, **_OTHER_SUBSTANCE})
+    edited = plan.model_copy(update={key: getattr(changed, key)})
+    assert edited.digest != plan.digest
+    assert (edited.substance == plan.substance) == (key in _SAME_SUBSTANCE)
+
+
+def test_every_key_of_a_plan_is_of_its_substance_or_not() -> None:
+    """A key that is added has to be thought about here."""
+    assert {*_SAME_SUBSTANCE, *_OTHER_SUBSTANCE, "kind"} == set(Plan.model_fields)
+
+
+_CADENCES = st.one_of(
+    st.integers(1, 60).map(lambda days: {"interval": f"{days}d"}),
+    st.tuples(st.integers(0, 59), st.integers(4, 23)).map(
+        lambda at: {
+            "cron": f"{at[0]} {at[1]} * * *",
+            "timezone": "Europe/Berlin",
+            "windows": [{"from": "00:00", "until": "00:00"}],
+            "blackouts": [{"from": "2026-12-20T00:00:00Z", "until": "2026-12-27T00:00:00+01:00", "reason": "freeze"}],
+        }
+    ),
+)
+
+
+@given(_CADENCES, st.integers(1, 10**6), st.sampled_from(["test", "demo"]))
+def test_a_plan_is_read_back_from_its_json(cadence: dict[str, Any], rto: int, environment: str) -> None:
+    plan = Plan.model_validate({**_with("objectives.rto", f"{rto}s"), "cadence": cadence, "environment": environment})
+    for again in (Plan.model_validate_json(plan.model_dump_json()), Plan.recorded(plan.model_dump(mode="json"))):
+        assert again == plan
+        assert (again.digest, again.substance, again.group) == (plan.digest, plan.substance, plan.group)
+
+
+def test_plans_of_one_target_are_one_group_unless_they_say_otherwise() -> None:
+    one, other = Plan.model_validate(PLAN), Plan.model_validate({**PLAN, "name": "orders", "owner": "me"})
+    assert one.group == other.group
+    assert Plan.model_validate(_with("target.port", 5433)).group != one.group
+    assert Plan.model_validate({**PLAN, "concurrency": "shop"}).group == "shop"
+
+
+def test_a_card_says_what_its_plan_says() -> None:
+    plan = Plan.model_validate({**PLAN, **GUARDED})
+    card = card_of(plan, "deployments/orders-weekly.yaml")
+    assert card.cadence() == plan.cadence
+    assert (card.digest, card.substance, card.timetable) == (plan.digest, plan.substance, plan.cadence.timetable)
+    assert (card.cadence_words, card.interval_seconds) == ("daily at 03:00 UTC", 86400)
+    assert (card.rto_seconds, card.rpo_seconds, card.target_type) == (900, 300, "embedded")
+    assert card_of(Plan.model_validate(_with("objectives", {}))).rto_seconds is None
 
 
 # --- the restore section ----------------------------------------------------------------------------------------

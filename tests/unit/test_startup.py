@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from muster.cli import invoke
+from muster.verdict import ExitCode
+
 SLOW = ("prefect", "sqlalchemy", "alembic", "boto3", "psycopg", "securesystemslib", "pyspark", "matplotlib")
 
 
@@ -29,8 +32,17 @@ def modules_after(tmp_path: Path, *arguments: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("status",), ("verify", "tests/golden/v1/BUNDLE", "--key", "tests/golden/v1/KEY")],
-    ids=lambda a: a[0],
+    [
+        ("--help",),
+        ("status",),
+        ("status", "--json"),
+        ("status", "restore-embedded", "--history"),
+        ("gate",),
+        ("calendar",),
+        ("deck",),
+        ("verify", "tests/golden/v1/BUNDLE", "--key", "tests/golden/v1/KEY"),
+    ],
+    ids=lambda a: "-".join(a[:2]).replace("/", "-"),
 )
 def test_a_quick_command_imports_nothing_slow(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     golden = Path("tests/golden/v1")
@@ -41,6 +53,20 @@ def test_a_quick_command_imports_nothing_slow(tmp_path: Path, arguments: tuple[s
     imported = modules_after(tmp_path, *(names.get(a, a) for a in arguments))
     assert "muster.cli" in imported
     assert sorted(name for name in SLOW if name in imported) == []
+
+
+def test_a_folder_that_cannot_be_written_is_told_with_the_next_move(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever operating systems say of a path is no traceback."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MUSTER_HOME", str(tmp_path / "file" / "home"))
+    assert invoke(["evidence", "key"]) == ExitCode.INTERNAL
+    said = capsys.readouterr().err
+    assert said.startswith("muster: ")
+    assert "file cannot be used: File exists\n  -> look at the path" in said
+    monkeypatch.setenv("MUSTER_HOME", str(tmp_path / "home"))
+    assert invoke(["evidence", "key"]) == ExitCode.PASS
 
 
 def test_a_slow_import_would_be_seen(tmp_path: Path) -> None:

@@ -1,0 +1,85 @@
+"""The deck as JUnit XML, the one report that every CI shows: a suite a kind of drill, a case a plan.
+
+Promises: every expected drill is a case; what is not healthy fails or errs, and nothing is `skipped`, which most CIs
+show as good: `failing` and `overdue` are failures (a promise was tested, or was to be, and not kept), `never` and
+`changed` are errors (nothing shows what was promised). `due` is healthy until its grace is over.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC
+from xml.etree import ElementTree as xml
+
+from muster.cadence.states import State
+from muster.deck import wording
+from muster.deck.model import Deck, Row, Trouble
+
+_VERDICTS = {State.FAILING: "failure", State.OVERDUE: "failure", State.NEVER: "error", State.CHANGED: "error"}
+
+
+def render_junit(deck: Deck) -> str:
+    """The document; `time` of a case is the RTO that the last pass measured, so that CIs draw its trend."""
+    root = xml.Element("testsuites", name="muster")
+    kinds = dict.fromkeys(row.kind for row in deck.rows)
+    for kind in kinds:
+        _suite(root, deck, kind, [_case(row, deck) for row in deck.rows if row.kind == kind])
+    if deck.troubles:
+        _suite(root, deck, "muster", map(_trouble, deck.troubles))
+    _count(root, root.iter("testcase"))
+    xml.indent(root)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{xml.tostring(root, encoding="unicode")}\n'
+
+
+def _suite(root: xml.Element, deck: Deck, name: str, cases: Iterable[xml.Element]) -> None:
+    at = f"{deck.at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
+    suite = xml.SubElement(root, "testsuite", name=wording.line(name), timestamp=at)
+    suite.extend(cases)
+    _count(suite, suite)
+
+
+def _count(element: xml.Element, cases: Iterable[xml.Element]) -> None:
+    listed = list(cases)
+    for name, tag in (("failures", "failure"), ("errors", "error")):
+        element.set(name, str(sum(case.find(tag) is not None for case in listed)))
+    element.set("tests", str(len(listed)))
+    element.set("skipped", "0")
+    element.set("time", f"{sum(float(case.get('time', 0)) for case in listed):.3f}")
+
+
+def _case(row: Row, deck: Deck) -> xml.Element:
+    case = xml.Element(
+        "testcase",
+        classname=f"muster.{wording.line(row.kind)}",
+        name=wording.line(row.plan) or "no plan",
+        time=f"{row.rto_seconds or 0:.3f}",
+    )
+    told = "\n".join(wording.line(told_line) for told_line in _told(row, deck))
+    if tag := _VERDICTS.get(row.state):
+        xml.SubElement(case, tag, type=row.state.value, message=wording.line(f"{row.state}: {row.why}")).text = told
+    else:
+        xml.SubElement(case, "system-out").text = told
+    return case
+
+
+def _told(row: Row, deck: Deck) -> Iterable[str]:
+    yield f"{row.state}: {row.why}"
+    if not row.plan:
+        return
+    yield f"last pass: {wording.minute(row.pass_at) if row.pass_at else 'never'}"
+    yield f"age: {wording.age_beside_cadence(row, deck.at) or 'none'}"
+    yield f"cadence: {row.cadence}{wording.due_words(row, deck.at)}"
+    yield f"RTO: {wording.measured_beside_objective(row.rto_seconds, row.rto_objective) or 'no objective'}"
+    yield f"RPO: {wording.measured_beside_objective(row.rpo_seconds, row.rpo_objective) or 'no objective'}"
+    yield f"negative controls: {wording.proven_words(row)}"
+    yield f"owner: {row.owner}"
+    yield f"controls: {', '.join(row.controls) or 'none named'}"
+    yield f"evidence: {row.evidence or 'none'}"
+
+
+def _trouble(trouble: Trouble) -> xml.Element:
+    case = xml.Element(
+        "testcase", classname="muster.watch", name=wording.line(f"{trouble.subject}: {trouble.condition}"), time="0.000"
+    )
+    words = wording.line(trouble.words)
+    failure = xml.SubElement(case, "failure", type=wording.line(trouble.severity), message=words)
+    failure.text = f"{words}\nsince {wording.minute(trouble.since)}"
+    return case

@@ -1,0 +1,1 @@
+"""The gate: whether a release may go on, judged from the deck by a policy."""

@@ -1,0 +1,51 @@
+"""The two databases a ledger can live in: SQLite, and a real PostgreSQL 18."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from muster.ledger import Ledger, open_ledger
+from tasks.postgres.binaries import wheel_binaries
+from tasks.postgres.server import Server
+from tasks.process import Processes
+
+_numbers = count()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A real PostgreSQL server on a unix socket of its own; gives the connection string of its first database."""
+    folder = Path(tempfile.mkdtemp(prefix="mldg", dir="/tmp"))
+    processes = Processes(folder / "processes", folder / "logs")
+    server = Server(wheel_binaries(), folder / "d", folder / "s", processes, "ledger")
+    try:
+        server.init()
+        server.start({"shared_buffers": "16MB", "fsync": "off"})  # it is never crashed here
+        yield server.dsn()
+    finally:
+        server.stop("immediate")  # a checkpoint of many databases takes long, and nothing here is kept
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'new folder' / 'ledger.sqlite'}"
+    conninfo = request.getfixturevalue("postgres")
+    name = f"ledger_{next(_numbers)}"
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"postgresql://postgres@/{name}?host={psycopg.conninfo.conninfo_to_dict(conninfo)['host']}"
+
+
+@pytest.fixture
+def ledger(url: str) -> Iterator[Ledger]:
+    """An open ledger in either."""
+    with open_ledger(url) as opened:
+        yield opened
