@@ -7,8 +7,9 @@ PYTHON := $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 endif
 # The lock is given as constraint too: otherwise pip takes `sqlalchemy[asyncio]`, which Prefect asks for, for another package.
 PIP = .venv/bin/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore
-# What the suite drills besides the wheels: pgBackRest, the PostgreSQL it knows, a browser for the report.
-DEBIAN = pgbackrest postgresql-15 chromium
+# What the suite drills besides the wheels: pgBackRest, the PostgreSQL it knows, what reroutes clients, Patroni's store,
+# a clock that can be set apart; and a browser for the report.
+DEBIAN = pgbackrest postgresql-15 haproxy pgbouncer etcd-server etcd-client faketime chromium
 
 .PHONY: .venv drill test bench
 .DEFAULT_GOAL := drill
