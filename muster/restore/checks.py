@@ -7,18 +7,18 @@ says so. Each is shown to catch its planted fault by `muster prove restore`.
 from collections.abc import Callable
 from difflib import unified_diff
 
-from muster.finding import Finding
+from muster.course import nothing_is_left, steps_ended
+from muster.finding import Finding, judge, not_asked, unseen
+from muster.identity import Identity
 from muster.journal import EventKind, History
 from muster.plan import Plan
 from muster.quantity import format_seconds
-from muster.restore.judging import judge, not_asked, spec_of, unseen
 from muster.restore.objectives import rpo_is_met, rto_is_met
 from muster.restore.observations import (
     BytesVerified,
     CanaryState,
     Catalog,
     Chosen,
-    Identity,
     Isolation,
     PointReached,
     Rows,
@@ -29,31 +29,13 @@ from muster.restore.observations import (
     Version,
     WalArchived,
 )
+from muster.restore.section import spec_of
 from muster.restore.spec import SqlCheck
-from muster.verdict import Verdict
 
 
 def restored(history: History, _plan: Plan) -> Finding:
-    """Every step came to its end; a step the drilled system failed is a failure, one the drill failed is not."""
-    expected = "the backup restores, the log replays, the server answers"
-    failure = history.failure()
-    if failure is None:
-        done = [e.step for e in history.of(EventKind.SUCCEEDED)]
-        return (
-            judge("restored", True, expected, f"{len(done)} steps came to their end")
-            if done
-            else unseen("restored", expected, "no step ran")
-        )
-    seen = f"step {failure.step}: {failure.body['message']}"
-    if failure.body["cause"] == "system":
-        return judge("restored", False, expected, seen, failure.body["advice"])
-    return Finding(
-        check="restored",
-        verdict=Verdict.INCONCLUSIVE,
-        expected=expected,
-        seen=seen,
-        advice=failure.body["advice"] or "mend what stopped the drill and run it again",
-    )
+    """Every step came to its end."""
+    return steps_ended(history, "restored", "the backup restores, the log replays, the server answers")
 
 
 def backup_is_fresh(history: History, plan: Plan) -> Finding:
@@ -374,16 +356,6 @@ def server_is_isolated(history: History, _plan: Plan) -> Finding:
         "isolation", not problems, expected, problems[0] if problems else "archives nothing, listens to nobody",
         "stop the restored server at once: it may write into the source's archive", tuple(problems),
     )  # fmt: skip
-
-
-def nothing_is_left(history: History, _plan: Plan) -> Finding:
-    """Every step that started was undone."""
-    expected = "no process, folder or socket of the drill is left"
-    if not history.step_states():
-        return Finding(check="left behind", verdict=None, expected=expected, seen="no step started")
-    left = history.needs_undo()
-    return judge("left behind", not left, expected, "nothing left" if not left else f"not undone: {', '.join(left)}",
-                 f"run `muster undo run {history[0].run}`", tuple(left))  # fmt: skip
 
 
 CHECKS = (

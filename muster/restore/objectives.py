@@ -2,12 +2,12 @@
 
 from datetime import timedelta
 
-from muster.finding import Finding
+from muster.finding import Finding, judge, unseen
 from muster.journal import History
 from muster.plan import Plan
 from muster.quantity import count_of, format_seconds
-from muster.restore.judging import judge, spec_of, unseen
 from muster.restore.observations import CanaryState, SourceMark
+from muster.restore.section import spec_of
 from muster.restore.timing import recovery_seconds
 
 

@@ -49,14 +49,6 @@ class Reference(Observation):
     """First canary written after the point: must not be there."""
 
 
-class Identity(Observation):
-    """Who the target proved to be."""
-
-    description: str
-    system_identifier: str | None = None
-    proof: str
-
-
 class SourceMark(Observation):
     """The newest canary written in the source when the drill began: what a loss at that moment would cost."""
 

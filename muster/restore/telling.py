@@ -6,12 +6,13 @@ from typing import Any, Literal
 
 from muster.drill import Told
 from muster.errors import UsageError
+from muster.identity import Identity
 from muster.journal import EventKind, History
 from muster.plan import Plan
 from muster.quantity import count_of, format_bytes, format_seconds
-from muster.restore.judging import spec_of
 from muster.restore.objectives import recovery_point, rpo_is_met, rto_is_met
-from muster.restore.observations import BytesVerified, Chosen, Identity, Restored, Rows, Version, WalArchived
+from muster.restore.observations import BytesVerified, Chosen, Restored, Rows, Version, WalArchived
+from muster.restore.section import spec_of
 from muster.restore.timing import phases, recovery_seconds
 from muster.summary import Measure
 

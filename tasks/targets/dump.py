@@ -13,8 +13,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from muster.errors import SystemFailure, UsageError
+from muster.identity import Identity
 from muster.journal import Observation
-from muster.restore.observations import Backup, Fetched, Identity, Reference, Restored, SourceMark
+from muster.restore.observations import Backup, Fetched, Reference, Restored, SourceMark
 from muster.restore.spec import Canary
 from muster.settings import Settings
 from tasks.postgres.dumpaudit import verify_dump, verify_sums

@@ -10,12 +10,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from muster.errors import Refusal
+from muster.identity import Identity
 from muster.journal import Observation
 from muster.restore.observations import (
     Backup,
     BytesVerified,
     Fetched,
-    Identity,
     Reference,
     Restored,
     SourceMark,

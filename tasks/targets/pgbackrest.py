@@ -22,8 +22,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from muster.errors import Refusal, StepError, SystemFailure, UsageError
+from muster.identity import Identity
 from muster.journal import Observation
-from muster.restore.observations import Backup, Fetched, Identity, Reference, Restored, SourceMark
+from muster.restore.observations import Backup, Fetched, Reference, Restored, SourceMark
 from muster.restore.spec import Canary
 from muster.settings import Settings
 from tasks import unprivileged

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from muster.drill import Workspace
+from muster.identity import Identity
 from muster.journal import Observation
-from muster.restore.observations import Backup, Fetched, Identity, Reference, Restored, SourceMark
+from muster.restore.observations import Backup, Fetched, Reference, Restored, SourceMark
 from muster.restore.spec import Canary, RestoreSpec
 from tasks.postgres.binaries import Binaries
 from tasks.process import Processes

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
+from muster.finding import SHOWN
+from muster.identity import Identity
 from muster.journal import EventKind, History, Journal, Observation
 from muster.plan import Plan
-from muster.restore import checks, judging
+from muster.restore import checks
 from muster.restore.observations import (
     Backup,
     BytesVerified,
     CanaryState,
     Catalog,
     Chosen,
-    Identity,
     Isolation,
     PointReached,
     Reference,
@@ -434,5 +435,5 @@ def test_no_question_is_not_asked():
 def test_a_long_list_of_problems_is_cut():
     many = rung("amcheck", *(f"index {n}" for n in range(1000)))
     found = checks.amcheck_is_clean(history(many), DEFAULT)
-    assert len(found.detail) == judging.SHOWN
+    assert len(found.detail) == SHOWN
     assert "1000 found wanting" in found.seen

@@ -3,11 +3,11 @@
 from datetime import timedelta
 from pathlib import Path
 
+from muster.identity import Identity
 from muster.journal import EventKind, History, Journal
 from muster.restore.observations import (
     CanaryState,
     Fetched,
-    Identity,
     Inspected,
     Replayed,
     Restored,

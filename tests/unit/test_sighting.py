@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from muster.errors import Refusal
+from muster.identity import Identity
 from muster.ledger import Ledger
 from muster.opening import Request
-from muster.restore.observations import Backup, Identity
+from muster.restore.observations import Backup
 from muster.restore.telling import sight
 from muster.settings import Settings
 from muster.sighting import digest_of
