@@ -20,6 +20,7 @@ from muster.cadence.defaults import DEFAULTS
 from muster.cadence.spec import RECORDED, Cadence
 from muster.cadence.windows import slot_outside_windows
 from muster.errors import UnreadablePlans, UsageError
+from muster.failover.spec import FailoverSpec
 from muster.quantity import Duration
 from muster.restore.spec import RestoreSpec
 from muster.strictyaml import read_model
@@ -84,6 +85,7 @@ class Plan(Strict):
     time_limit: Duration = Field(default="1h", validate_default=True, gt=timedelta())
     """After this the drill stops, undoes what it did, and is sealed as aborted. Waiting for approval does not count."""
     restore: RestoreSpec | None = None
+    failover: FailoverSpec | None = None
 
     @classmethod
     def recorded(cls, raw: Any) -> "Plan":
@@ -148,7 +150,7 @@ class Plan(Strict):
         return self.concurrency or f"target-{_digest(self.model_dump(mode='json', include={'target'}))[:16]}"
 
 
-KINDS = ("restore",)
+KINDS = ("restore", "failover")
 
 
 def _digest(content: Any) -> str:

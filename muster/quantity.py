@@ -1,4 +1,4 @@
-"""Durations as people write them in plans: `90s`, `15m`, `24h`, `7d`."""
+"""Durations as people write them in plans: `80ms`, `90s`, `15m`, `24h`, `7d`."""
 
 import re
 from datetime import timedelta
@@ -7,17 +7,17 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_FORM = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
+_UNITS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
+_FORM = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 
 
 def parse_duration(value: Any) -> Any:
-    """A `timedelta` from `90s`, `15m`, `24h` or `7d`; other types pass through for pydantic to judge."""
+    """A `timedelta` from `80ms`, `90s`, `15m`, `24h` or `7d`; other types pass through for pydantic to judge."""
     if not isinstance(value, str):
         return value
     match = _FORM.fullmatch(value.strip())
     if not match:
-        raise ValueError(f"{value!r} is no duration: write a number and one of s, m, h, d, such as 90s or 7d")
+        raise ValueError(f"{value!r} is no duration: write a number and one of ms, s, m, h, d, such as 90s or 7d")
     try:
         return timedelta(microseconds=round(Decimal(match[1]) * _UNITS[match[2]] * 10**6))
     except OverflowError:

@@ -1,0 +1,1 @@
+"""The failover drill's domain: its plan section, its observations, its checker, its checks."""
