@@ -165,6 +165,8 @@ class Drill:
     """Small facts that the next run of the plan compares with (plain JSON)."""
     sight: Callable[[Any], dict[str, str]] = _nothing
     """Target in, small facts out that say what it is; the same keys each time, or none at all."""
+    ready: Callable[[Any, Plan], tuple[Finding, ...]] | None = None
+    """A harmless look at a target, every few minutes: would a drill start, and would the real thing? `None`: no look."""
 
     def step(self, name: str) -> Step:
         """The step of this name."""

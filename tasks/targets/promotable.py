@@ -54,7 +54,7 @@ class Promotable(Protocol):
         ...
 
     def heal(self, work: Work) -> tuple[str, ...]:
-        """End every fault that `strike` can make but the death of a server: links, frozen processes, full disks, replay.
+        """End every fault that `strike` can make, but the death of a server: link, frozen process, full disk, replay.
 
         Says what was mended; nothing where all is well. A server that a fault killed stays dead until `revive`.
         """
@@ -81,9 +81,9 @@ class Promotable(Protocol):
         ...
 
     def revive(self, node: str, work: Work) -> str:
-        """The node runs as whatever it last was, primary or standby, and is no longer fenced. Only the undo asks for it,
+        """The node runs as whatever it last was, primary or standby, and is no longer fenced.
 
-        when no other server takes writes. Says what was done.
+        Only the undo asks for it, when no other server takes writes. Says what was done.
         """
         ...
 
