@@ -186,7 +186,7 @@ class Conductor:
         plan = Plan.recorded(journal.history[0].body["plan"])
         drill = unrun.UNRUN if unrun.is_unrun(journal.history) else self.drill_of(plan.kind)
         with kept_lease(self.ledger, run.run, this_process()):
-            left = undo_steps(drill, self._context(plan, journal))
+            left = undo_steps(drill, self._undoing(self._context(plan, journal)))
             self.closing.conclude(drill, plan, journal)
         if left:
             raise LeftBehind(
@@ -295,7 +295,19 @@ class Conductor:
 
     def _undoing(self, context: Context) -> Context:
         """An undo has its own time, and nothing stops it: neither the time limit nor the kill switch."""
-        return replace(context, deadline_ns=self._deadline(context.plan), why_stop=_nothing_more)
+        return replace(
+            context,
+            target=self._target_to_undo(context.plan),
+            deadline_ns=self._deadline(context.plan),
+            why_stop=_nothing_more,
+        )
+
+    def _target_to_undo(self, plan: Plan) -> Any:
+        """The target, or what keeps it from being opened: an undo that does not need it is not to fail of that."""
+        try:
+            return self._opened_target(plan)
+        except MusterError as error:
+            return error
 
     def _deadline(self, plan: Plan) -> int:
         return self.clock.monotonic_ns() + int(plan.time_limit.total_seconds() * 1e9)

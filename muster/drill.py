@@ -43,6 +43,16 @@ class Workspace:
         return self.root / "logs"
 
     @property
+    def exhibits(self) -> Path:
+        """Files that go into the bundle as they are, folders and all. Nothing secret and nobody's data may be there."""
+        return self.root / "exhibits"
+
+    @property
+    def kept(self) -> Path:
+        """Files that outlive the run on this machine alone: they may hold people's data, and are never evidence."""
+        return self.root.with_name(f"{self.root.name}.kept")
+
+    @property
     def records(self) -> Path:
         """Records of started processes (`tasks.process`), kept until the processes are gone."""
         return self.root / "processes"
@@ -166,7 +176,7 @@ class Drill:
     sight: Callable[[Any], dict[str, str]] = _nothing
     """Target in, small facts out that say what it is; the same keys each time, or none at all."""
     ready: Callable[[Any, Plan], tuple[Finding, ...]] | None = None
-    """A harmless look at a target, every few minutes: would a drill start, and would the real thing? `None`: no look."""
+    """A harmless look at a target, every few minutes: would it take a drill, or the real thing? `None`: no look."""
 
     def step(self, name: str) -> Step:
         """The step of this name."""

@@ -1,8 +1,8 @@
 """Sealing a judged run: its journal, logs and report become a signed bundle that waits in the outbox.
 
-Promises: the bundle depends on the journal and the logs alone, so sealing again after a crash gives the same bytes;
-what is sealed is on disk before anything is sent; logs come in redacted
-(`muster.redaction`).
+Promises: the bundle depends on the journal, the logs and the exhibits alone, so sealing again after a crash gives the
+same bytes; what is sealed is on disk before anything is sent; logs come in redacted (`muster.redaction`), exhibits as
+they are.
 """
 
 from collections.abc import Iterable
@@ -41,6 +41,7 @@ def seal_run(summary: Summary, history: History, workspace: Workspace, settings:
         "summary.json": canonical(summary.model_dump(mode="json")) + b"\n",
     }
     members |= {f"logs/{path.name}": path for path in _logs(workspace)}
+    members |= {f"exhibits/{path.relative_to(workspace.exhibits)}": path for path in _exhibits(workspace)}
     return seal(
         members,
         predicate={
@@ -77,3 +78,7 @@ def seal_run(summary: Summary, history: History, workspace: Workspace, settings:
 
 def _logs(workspace: Workspace) -> Iterable[Path]:
     return sorted(workspace.logs.glob("*.log")) if workspace.logs.is_dir() else ()
+
+
+def _exhibits(workspace: Workspace) -> Iterable[Path]:
+    return sorted(path for path in workspace.exhibits.rglob("*") if path.is_file() and not path.is_symlink())

@@ -58,6 +58,8 @@ class NodeState(Observation):
     replay_lag_seconds: float | None = None
     replay_lag_bytes: int | None = None
     """Of a standby, against the newest position it received."""
+    write_lag_seconds: float | None = None
+    """Of a primary under load: how long its standby took to say that it has what was sent; a round trip and a write."""
     sync_standbys: tuple[str, ...] = ()
     """Of a primary: application names of standbys whose `sync_state` is sync or quorum."""
     standbys: tuple[str, ...] = ()
@@ -96,8 +98,6 @@ class Cast(Observation):
     """Node to region."""
     problems: tuple[str, ...] = ()
     """What speaks against a failover, in words; with any, the drill is refused."""
-    link_rtt_seconds: float | None = None
-    """Round trip between the regions, measured."""
 
 
 class ClientStarted(Observation):
@@ -108,7 +108,7 @@ class ClientStarted(Observation):
     rate: float | None
     commit: str
     folder: str
-    """Below the run's logs."""
+    """Where its history is, below the run's exhibits."""
     began_ns: int
 
 
@@ -212,8 +212,12 @@ class Salvaged(Observation):
     """Divergent commits by `pg_waldump`; `None` when this target cannot look into that log."""
     ended_at: str = ""
     """Where the old primary's log ends."""
-    kept: tuple[str, ...] = ()
-    """Files below the run's logs."""
+    listed: str = ""
+    """File below the run's exhibits that names the divergent commits, and nobody's data."""
+    kept: str = ""
+    """Folder on this machine with the raw log, which may hold data and is no evidence."""
+    kept_sha256: tuple[str, ...] = ()
+    """Digest of each file in it, in order of name."""
     why_not: str = ""
 
 

@@ -16,7 +16,7 @@ class Work:
     """What a target may use while it is rehearsed."""
 
     workspace: Workspace
-    """The run's folders; what is to be in the evidence goes to `workspace.logs`."""
+    """The run's folders. What is to be in the evidence goes to `exhibits`, raw log with people's data to `kept`."""
     processes: Processes
     """For tools that run to their end. Servers that outlive the run are on record elsewhere."""
     spec: FailoverSpec

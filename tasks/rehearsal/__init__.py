@@ -1,0 +1,1 @@
+"""What the verbs of a failover rehearsal are made of: probing, proving a fence, sampling lag, settling."""

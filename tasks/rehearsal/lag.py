@@ -1,0 +1,56 @@
+"""Replay lag of the standby all through a rehearsal, sampled beside the steps."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import psycopg
+
+from muster.drill import Context
+from muster.failover.observations import LagSample, LagSeries, Node
+from tasks.postgres.bounded import connected
+
+NAME = "lag"
+_EVERY = 0.25
+_SESSION = 5.0
+"""Seconds until a session is opened anew: whoever is primary may have changed."""
+_MOST = 20_000
+_LAG = b"""
+select case when pg_is_in_recovery() then null
+            else (select max(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn))::bigint from pg_stat_replication) end
+"""
+
+
+def start_sampling(context: Context, nodes: Sequence[Node]) -> None:
+    """Begin; the series goes to the journal when it is gathered, or abandoned."""
+    over = threading.Event()
+
+    def act() -> None:
+        samples: list[LagSample] = []
+        while not over.is_set() and len(samples) < _MOST:
+            samples += _session(nodes, over, context.clock.monotonic_ns)
+        context.observe(LagSeries(samples=tuple(samples)))
+
+    context.background.start(NAME, act, end=over.set)
+    context.background.ending(NAME, over.set)
+
+
+def _session(nodes: Sequence[Node], over: threading.Event, now_ns: Callable[[], int]) -> list[LagSample]:
+    """Samples for a few seconds from whichever node is primary; one unknown sample when none can be asked."""
+    samples: list[LagSample] = []
+    for node in nodes:
+        try:
+            with connected(node.dsn, 2 * _SESSION) as connection:
+                until = time.monotonic() + _SESSION
+                while not over.is_set() and time.monotonic() < until:
+                    row = connection.execute(_LAG).fetchone()
+                    if row is None or row[0] is None:
+                        break
+                    samples.append(LagSample(at_ns=now_ns(), bytes=row[0]))
+                    over.wait(_EVERY)
+        except psycopg.Error:
+            continue
+    if not samples:
+        samples.append(LagSample(at_ns=now_ns(), bytes=None))
+        over.wait(_EVERY)
+    return samples
