@@ -122,12 +122,14 @@ class Processes:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         unprivileged: bool = False,
+        network: Path | None = None,
         stdin: Path | None = None,
         stdout_path: Path | None = None,
         check: bool = True,
     ) -> Completed:
         """Run a program to its end, within `timeout` seconds; whatever goes wrong, it is not left running.
 
+        `network` is a network namespace to run it in, such as `/proc/PID/ns/net`; that takes root.
         A non-zero exit is a `StepError` with the program's last lines, unless `check` is false. A program that a signal
         ended has concluded nothing: that is a `StepError` in any case.
         """
@@ -135,7 +137,7 @@ class Processes:
         name = f"{_plain(program)}-{uuid4().hex[:8]}"
         path, start = self._open_log(log, argv)
         try:
-            child = self._spawn(name, argv, path, env, cwd, unprivileged, stdin, stdout_path)
+            child = self._spawn(name, argv, path, env, cwd, _prefix(unprivileged, network), stdin, stdout_path)
             returncode = child.wait(timeout)
         except subprocess.TimeoutExpired:
             raise StepError(
@@ -157,12 +159,13 @@ class Processes:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         unprivileged: bool = False,
+        network: Path | None = None,
     ) -> Started:
-        """Start a server under a name of ours; it is on record when this returns."""
+        """Start a server under a name of ours, in a network namespace if one is given; on record when this returns."""
         if name in self.alive():
             raise StepError(f"{name} is already running, on record in {self.records}", "stop it first")
         path, _ = self._open_log(log, argv)
-        child = self._spawn(name, argv, path, env, cwd, unprivileged)
+        child = self._spawn(name, argv, path, env, cwd, _prefix(unprivileged, network))
         while self._intent(name).exists() and child.poll() is None:
             time.sleep(0.002)
         return Started(name, child.pid, path)
@@ -246,12 +249,11 @@ class Processes:
         log: Path,
         env: Mapping[str, str] | None,
         cwd: Path | None,
-        unprivileged: bool,
+        prefix: tuple[str, ...],
         stdin: Path | None = None,
         stdout_path: Path | None = None,
     ) -> subprocess.Popen[bytes]:
         token = uuid4().hex
-        prefix = unprivileged_start.prefix() if unprivileged else ()
         self.records.mkdir(parents=True, exist_ok=True)
         base = str(self.records.absolute() / name)
         with (
@@ -303,6 +305,12 @@ class Processes:
 
     def _pid(self, name: str) -> Path:
         return self.records / f"{name}.pid"
+
+
+def _prefix(unprivileged: bool, network: Path | None) -> tuple[str, ...]:
+    """The words before an argument list: the namespace is entered first, while we may."""
+    inside = ("nsenter", f"--net={network}", "--") if network else ()
+    return inside + (unprivileged_start.prefix() if unprivileged else ())
 
 
 def _kill_tree(record: _Record, patience: float) -> None:

@@ -52,6 +52,8 @@ class Server:
         self.name = name
         self.port = port
         self.user = user
+        self.network: Path | None = None
+        """The network namespace it is started in; `None` is ours."""
         self._settings: dict[str, str] = {}
         self._log_start = 0
         if len(bytes(self.sockets / f".s.PGSQL.{port}")) > _LONGEST_SOCKET:
@@ -76,7 +78,7 @@ class Server:
         for key, value in chosen.items():
             argv += ["-c", f"{key}={value}"]
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
-        self.processes.start(self.name, argv, log=self.log.name, unprivileged=True)
+        self.processes.start(self.name, argv, log=self.log.name, unprivileged=True, network=self.network)
         if wait:
             self.wait_ready(timeout)
 
