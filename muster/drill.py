@@ -64,11 +64,11 @@ class Background:
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="beside")
         self._work: dict[str, Future[None]] = {}
-        self._ends: list[Callable[[], None]] = []
+        self._ends: dict[str, Callable[[], None]] = {}
 
     def start(self, name: str, act: Callable[[], None], end: Callable[[], None]) -> None:
         """Begin; what it measures goes to the journal as it happens. `end` makes the act come to its end at once."""
-        self._ends.append(end)
+        self._ends[name] = end
         self._work[name] = self._pool.submit(act)
 
     def gather(self, name: str, seconds: float) -> None:
@@ -76,9 +76,15 @@ class Background:
         if name in self._work:
             self._work.pop(name).result(timeout=seconds)
 
+    def finish(self, name: str, seconds: float) -> None:
+        """Bring it to its end now, and raise what it raised."""
+        if name in self._work:
+            self._ends[name]()
+            self.gather(name, seconds)
+
     def abandon(self) -> None:
         """Bring all of it to its end, before the undo: what still runs would make anew what is undone."""
-        for end in self._ends:
+        for end in self._ends.values():
             end()
         self._pool.shutdown(wait=True, cancel_futures=True)
 

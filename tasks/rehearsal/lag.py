@@ -32,7 +32,6 @@ def start_sampling(context: Context, nodes: Sequence[Node]) -> None:
         context.observe(LagSeries(samples=tuple(samples)))
 
     context.background.start(NAME, act, end=over.set)
-    context.background.ending(NAME, over.set)
 
 
 def _session(nodes: Sequence[Node], over: threading.Event, now_ns: Callable[[], int]) -> list[LagSample]:
