@@ -1,0 +1,112 @@
+"""What a rehearsal measured, put together from the journal: takeovers, losses, how the time was spent.
+
+Promise: never a bare number; `conditions` says under which load, commit mode, link and detection it was measured.
+"""
+
+from dataclasses import dataclass
+
+from muster.failover.observations import (
+    Accounting,
+    Detected,
+    Fenced,
+    NodeState,
+    Promoted,
+    Rejoined,
+    Rerouted,
+    StageLoss,
+    Struck,
+    Surveyed,
+    Takeover,
+    Verified,
+)
+from muster.failover.spec import FailoverSpec
+from muster.journal import History
+from muster.quantity import count_of, format_seconds
+
+AFTER_TAKEOVER = frozenset({"verify", "salvage", "rejoin"})
+"""Stages whose whole reads judge the takeover; later ones judge the failback too."""
+
+
+def takeover_of(history: History, name: str) -> Takeover | None:
+    """The takeover of this name, `failover` or `failback`."""
+    return next((t for t in history.observed(Takeover) if t.name == name), None)
+
+
+def worst_loss(accounting: Accounting, *, after_failback: bool) -> StageLoss | None:
+    """The whole read of a primary that misses the most, before the failback or from it on."""
+    stages = [s for s in accounting.stages if (s.stage not in AFTER_TAKEOVER) == after_failback]
+    return max(stages, key=lambda s: (s.lost, s.rpo_seconds), default=None)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a takeover, in seconds."""
+
+    name: str
+    seconds: float
+
+
+def parts_of(history: History) -> tuple[Part, ...]:
+    """From the fault to the first write on the new primary, end to end; as far as the drill came."""
+    struck = history.result("fault", Struck)
+    if struck is None:
+        return ()
+    detected, fenced = history.result("detect", Detected), history.result("fence", Fenced)
+    promoted, rerouted = history.result("promote", Promoted), history.result("reroute", Rerouted)
+    verified = history.result("verify", Verified)
+    marks = (
+        ("detect", detected.detected_ns if detected else None),
+        ("fence", fenced.fenced_ns if fenced else None),
+        ("promote", promoted.promoted_ns if promoted else None),
+        ("reroute", rerouted.rerouted_ns if rerouted else None),
+        ("first write", verified.first_ack_ns if verified else None),
+    )
+    parts, since = [], struck.struck_ns
+    for name, at in marks:
+        if at is None:
+            break
+        # The first write may come before the route was changed: libpq finds the new primary by itself.
+        parts.append(Part(name, max(0.0, (at - since) / 1e9)))
+        since = max(since, at)
+    return tuple(parts)
+
+
+def redundancy_lost_seconds(history: History) -> float | None:
+    """From the fault until the old primary streamed again as a standby; `None` while it does not."""
+    struck, rejoined = history.result("fault", Struck), history.result("rejoin", Rejoined)
+    return (rejoined.rejoined_ns - struck.struck_ns) / 1e9 if struck and rejoined else None
+
+
+def write_lag_seconds(history: History) -> float | None:
+    """How long the standby took to say that it has what was sent, under load before the fault."""
+    found = [n.write_lag_seconds for n in _seen_at(history, "steady") if n.role == "primary"]
+    return next((lag for lag in found if lag is not None), None)
+
+
+def replay_lag_bytes(history: History) -> int | None:
+    """Log that the standby had and had not replayed, under load before the fault."""
+    found = [n.replay_lag_bytes for n in _seen_at(history, "steady") if n.role == "standby"]
+    return next((lag for lag in found if lag is not None), None)
+
+
+def conditions(history: History, spec: FailoverSpec) -> str:
+    """Load, commit mode, link and detection, in words."""
+    load = f"{spec.client.rate:g} writes/s" if spec.client.rate else "as many writes as it takes"
+    lag = write_lag_seconds(history)
+    words = [
+        f"{load} on {count_of(spec.client.connections, 'connection', 'connections')}",
+        f"commit {spec.commit}",
+        f"standby's write lag {format_milliseconds(lag)}" if lag is not None else "write lag not seen",
+    ]
+    if not spec.scenario.is_planned:
+        words.append(f"believed after {format_seconds(spec.detection.after.total_seconds())} of failed probes")
+    return ", ".join(words)
+
+
+def format_milliseconds(seconds: float) -> str:
+    """Short spans, as links have them."""
+    return f"{seconds * 1000:.1f} ms" if seconds < 1 else format_seconds(seconds)
+
+
+def _seen_at(history: History, stage: str) -> tuple[NodeState, ...]:
+    return next((s.nodes for s in history.observed(Surveyed) if s.stage == stage), ())
