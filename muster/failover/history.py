@@ -12,12 +12,27 @@ so the death of the client, or of Muster, loses nothing. A cut or padded file do
 """
 
 from collections.abc import Iterator
-from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+
+from muster.failover.record import SEQUENCE_BITS, STRUCT, End, Kind, LogEnd, Session, make_id
+
+__all__ = [
+    "CHUNK",
+    "RECORD",
+    "SEQUENCE_BITS",
+    "STRUCT",
+    "End",
+    "Kind",
+    "LogEnd",
+    "Session",
+    "make_id",
+    "read_end",
+    "read_log",
+    "read_sessions",
+]
 
 RECORD = np.dtype(
     [
@@ -30,60 +45,8 @@ RECORD = np.dtype(
         ("wall_ns", "<u8"),
     ]
 )
-STRUCT = "<BBHIQQQ"
-"""The same for `struct`."""
-SEQUENCE_BITS = 40
 CHUNK = 1_000_000
 """Records read at a time: what bounds the memory of whoever judges a history."""
-
-
-class Kind(IntEnum):
-    """What a record says. Terms are Jepsen's: an `info` is a call whose effect is unknown."""
-
-    INVOKE = 1
-    OK = 2
-    FAIL = 3
-    INFO = 4
-    READ_INVOKE = 5
-    READ_PRESENT = 6
-    READ_ABSENT = 7
-    READ_FAIL = 8
-
-
-class Session(BaseModel):
-    """One connection to a server, as the client got it: a line of `sessions.jsonl`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    log: str
-    """Name of the log whose records carry this session's number."""
-    session: int
-    mono_ns: int
-    server: str
-    """As `NodeState.server`: `cluster_name/start in microseconds since 1970/timeline`; empty when connecting failed."""
-    error: str = ""
-
-
-class LogEnd(BaseModel):
-    """What a writer says of its log when it ends."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    records: int
-    sha256: str
-
-
-class End(BaseModel):
-    """`end.json`: every log and how it ended."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    logs: dict[str, LogEnd]
-
-
-def make_id(connection: int, sequence: int) -> int:
-    """The id of a connection's nth write; both from their ranges, `sequence` from 1."""
-    return connection << SEQUENCE_BITS | sequence
 
 
 def read_log(path: Path, chunk: int = CHUNK) -> Iterator[NDArray[np.void]]:
