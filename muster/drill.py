@@ -15,7 +15,7 @@ from muster.errors import StepError
 from muster.finding import Finding
 from muster.journal import History, Journal, Observation
 from muster.plan import Plan
-from muster.summary import Measure, Phase
+from muster.summary import Measure, Phase, Traffic
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -160,6 +160,7 @@ class Told:
     measures: tuple[Measure, ...]
     phases: tuple[Phase, ...]
     facts: tuple[tuple[str, str], ...]
+    traffic: Traffic | None = None
 
 
 def _nothing(_: Any) -> dict[str, Any]:

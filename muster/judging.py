@@ -117,6 +117,7 @@ def summarise(drill: Drill, plan: Plan, history: History) -> Summary:
         phases=told.phases,
         findings=findings,
         facts=told.facts,
+        traffic=told.traffic,
         last_proven=opened.body["last_proven"],
         muster_version=opened.body["muster"],
         scheduled_at=datetime.fromisoformat(scheduled_at) if scheduled_at else None,

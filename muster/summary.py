@@ -41,6 +41,41 @@ class Measure(_Frozen):
     note: str = ""
 
 
+class Column(_Frozen):
+    """What clients were told in one slice of time: writes acknowledged by each server, refused, unknown, lost later."""
+
+    start: float
+    acknowledged: dict[str, int]
+    unknown: int = 0
+    failed: int = 0
+    lost: int = 0
+
+
+class Mark(_Frozen):
+    """A moment worth a line: the fault, the promotion, the way home."""
+
+    name: str
+    at: float
+
+
+class Lag(_Frozen):
+    """How far a standby was behind at one moment, in bytes of log; `None` where nobody could be asked."""
+
+    at: float
+    bytes: int | None
+
+
+class Traffic(_Frozen):
+    """What clients saw. Times are seconds on the axis of the phases."""
+
+    column_seconds: float
+    servers: tuple[str, ...]
+    """In the order in which they served."""
+    columns: tuple[Column, ...]
+    marks: tuple[Mark, ...]
+    lag: tuple[Lag, ...] = ()
+
+
 class Summary(_Frozen):
     """One run as told to people."""
 
@@ -65,6 +100,8 @@ class Summary(_Frozen):
     findings: tuple[Finding, ...]
     facts: tuple[tuple[str, str], ...]
     """Label and value: the backup chosen, its size and age, the seed, the server's version, ..."""
+    traffic: Traffic | None = None
+    """Throughput over the run, where a client wrote all through it."""
     last_proven: str
     """When the negative controls were last run and what they caught, or that they never were."""
     muster_version: str

@@ -29,6 +29,7 @@ from muster.failover.observations import (
     Takeover,
 )
 from muster.failover.section import spec_of
+from muster.failover.traffic import traffic_of
 from muster.identity import Identity
 from muster.journal import EventKind, History
 from muster.phases import phases_of
@@ -47,6 +48,7 @@ def tell(history: History, plan: Plan) -> Told:
         measures=_measures(history, plan),
         phases=phases_of(history, _placed),
         facts=tuple(_facts(history, plan)),
+        traffic=traffic_of(history),
     )
 
 

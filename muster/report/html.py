@@ -11,13 +11,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from muster.quantity import format_seconds
 from muster.report import wording
 from muster.report.timeline import lay_out
+from muster.report.traffic import plot
 from muster.summary import Summary
 
 
 def render_html(summary: Summary) -> str:
     """The report as one self-contained HTML document, UTF-8."""
     told = wording.readable(summary)
-    return _environment().get_template("report.html").render(run=told, timeline=lay_out(told), say=wording)
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(run=told, timeline=lay_out(told), traffic=plot(told.traffic) if told.traffic else None, say=wording)
+    )
 
 
 @cache

@@ -101,13 +101,12 @@ def lay_out(summary: Summary) -> Timeline:
     limit = None if objective is None else _moment_spent(objective, summary.phases)
     if limit is not None and limit <= span * _STRETCH:
         span = max(span, limit)
-    step = _step_for(span)
-    end = step * max(1, ceil(round(span / step, 6)))
+    ticks, end = axis(span)
     lanes = _lanes(summary.phases, end)
     bottom = lanes[-1].bottom if lanes else _TOP
     return Timeline(
         lanes=lanes,
-        ticks=tuple(Tick(100 * n * step / end, _tick_label(n * step)) for n in range(round(end / step) + 1)),
+        ticks=ticks,
         limit=100 * limit / end if limit is not None and limit <= end else None,
         limit_bottom=lanes[0].bottom if lanes else _TOP,
         objective=objective,
@@ -117,6 +116,13 @@ def lay_out(summary: Summary) -> Timeline:
         description=_describe(summary.phases),
         uncounted=_uncounted(summary.phases),
     )
+
+
+def axis(span: float) -> tuple[tuple[Tick, ...], float]:
+    """Ticks for that many seconds, and the seconds that the whole axis holds."""
+    step = _step_for(span)
+    end = step * max(1, ceil(round(span / step, 6)))
+    return tuple(Tick(100 * n * step / end, _tick_label(n * step)) for n in range(round(end / step) + 1)), end
 
 
 def _rto_objective(summary: Summary) -> float | None:
