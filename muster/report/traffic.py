@@ -11,9 +11,9 @@ from muster.quantity import count_of, format_bytes, format_seconds
 from muster.report.timeline import Tick, axis
 from muster.summary import Column, Lag, Mark, Traffic
 
-_TOP, _PLOT, _LAG_HEAD, _LAG = 74, 150, 30, 44  # heights in pixels
+_TOP, _PLOT, _LAG_HEAD, _LAG = 92, 150, 30, 44  # heights in pixels
 _LABELS = 4
-"""Lines of labels above the plot."""
+"""Lines of labels above the plot, below the line that says what is plotted."""
 _LABEL_LINE = 16
 _LABEL_SHARE = 15.0
 """Percent of the width that a label may take before the next goes to another line."""
@@ -87,7 +87,7 @@ def plot(traffic: Traffic) -> Plot:
         base=base,
         bottom=bottom,
         height=bottom + 24,
-        peak=f"{scale / traffic.column_seconds:,.0f} writes/s",
+        peak=f"Acknowledged writes, up to {scale / traffic.column_seconds:,.0f} a second",
         key=_key(traffic),
         words=_words(traffic),
     )
@@ -102,7 +102,7 @@ def _boxes(traffic: Traffic, begin: float, span: float, scale: int, base: int) -
             top -= height
             yield Box(kind, x, width, top, height)
         if column.lost:
-            yield Box("lost", x, width, base + 1, 5)
+            yield Box("lost", x, width, base + 1, 7)
 
 
 def _parts(traffic: Traffic, column: Column) -> Iterator[tuple[str, int]]:
@@ -123,7 +123,7 @@ def _marks(marks: tuple[Mark, ...], begin: float, span: float) -> tuple[Line, ..
     for number, mark in enumerate(sorted(marks, key=lambda m: m.at)):
         x = 100 * (mark.at - begin) / span
         taken = {line.label_y for line in lines if abs(line.x - x) < _LABEL_SHARE}
-        rows = [_LABEL_LINE * (n + 1) - 4 for n in range(_LABELS)]
+        rows = [_LABEL_LINE * (n + 2) - 4 for n in range(_LABELS)]
         y = next((row for row in rows if row not in taken), rows[number % _LABELS])
         lines.append(Line(f"{mark.name} {format_seconds(mark.at - begin)}", x, y))
     return tuple(lines)
