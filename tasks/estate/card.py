@@ -52,6 +52,18 @@ class SchedulerCard(_Frozen):
     pool: str
 
 
+class RegionsCard(_Frozen):
+    """The two regions of a database. Their servers come and go as they are rehearsed: who lives has to be asked."""
+
+    home: Path
+    """Where `tasks.regions.pair` finds them."""
+    link: str
+    """Its form: `namespaces` or `proxy`."""
+    dsns: dict[str, str]
+    """Of each server, by its region."""
+    system_identifier: str
+
+
 class Credentials(_Frozen):
     """Made once per estate, at random."""
 
@@ -73,6 +85,7 @@ class Card(_Frozen):
     shop: ShopCard | None = None
     objects: ObjectsCard | None = None
     scheduler: SchedulerCard | None = None
+    regions: RegionsCard | None = None
 
     def connect_source(self, **options: Any) -> "psycopg.Connection[tuple[Any, ...]]":
         """A connection to the shop, in autocommit, after it proved to be ours."""

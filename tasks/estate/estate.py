@@ -20,13 +20,16 @@ from typing import IO
 
 from muster.errors import StepError, UsageError
 from muster.settings import Settings
+from tasks import unprivileged
 from tasks.estate.backup import BackupJob, Cycle
-from tasks.estate.card import Card, ObjectsCard, SchedulerCard, ShopCard, card_path, write_card
+from tasks.estate.card import Card, ObjectsCard, RegionsCard, SchedulerCard, ShopCard, card_path, write_card
 from tasks.estate.objects import NAME as OBJECTS
 from tasks.estate.objects import Objects
 from tasks.estate.scheduler import SERVER, WORKER, Scheduler
 from tasks.estate.shop import ORDERS, Shop
+from tasks.link.link import Condition
 from tasks.process import Identity, Processes
+from tasks.regions.pair import Pair
 
 TRAFFIC = "traffic"
 
@@ -37,6 +40,7 @@ class Part(StrEnum):
     SHOP = "shop"
     OBJECTS = "objects"
     SCHEDULER = "scheduler"
+    REGIONS = "regions"
 
 
 Progress = Callable[[Part, str], None]
@@ -44,6 +48,8 @@ Progress = Callable[[Part, str], None]
 
 _STOP_ORDER = ((WORKER, SERVER), (TRAFFIC, "shop"), (OBJECTS,))
 """Lanes that stop side by side; within a lane, whoever uses the next one goes first."""
+_LINK = Condition(rtt_seconds=0.02)
+"""Between the regions, until a drill asks for another."""
 _LEAVE = ((signal.SIGINT, 8.0), (signal.SIGKILL, 5.0))
 
 
@@ -58,6 +64,7 @@ class Estate:
         self._orders = orders
         self._lock: IO[str] | None = None
         self._shop = Shop(self.home, _socket_folder(self.home), self.processes)
+        self._pair = Pair(self.home / "regions", self._shop.sockets / "regions", self.processes)
 
     def start(self, progress: Progress = lambda _part, _words: None) -> Card:
         """Bring every part up; a failure of one stops the others, and is raised."""
@@ -65,10 +72,11 @@ class Estate:
         self.processes.stop_all()
         card_path(self._settings).unlink(missing_ok=True)
         _make_private(self._shop.sockets)
-        starters: dict[Part, Callable[[Progress], ShopCard | ObjectsCard | SchedulerCard]] = {
+        starters: dict[Part, Callable[[Progress], ShopCard | ObjectsCard | SchedulerCard | RegionsCard]] = {
             Part.SHOP: self._start_shop,
             Part.OBJECTS: self._start_objects,
             Part.SCHEDULER: self._start_scheduler,
+            Part.REGIONS: self._start_regions,
         }
         with ThreadPoolExecutor(max_workers=len(Part)) as pool:
             futures = {part: pool.submit(starters[part], progress) for part in self._parts}
@@ -101,6 +109,8 @@ class Estate:
         with ThreadPoolExecutor(max_workers=len(_STOP_ORDER)) as pool:
             for future in [pool.submit(self._stop_lane, lane) for lane in _STOP_ORDER]:
                 future.result()
+        if Part.REGIONS in self._parts:  # last: a drill that is cut short brings them to a good state first
+            self._pair.stop()
         self.processes.close()
         shutil.rmtree(self._shop.sockets, ignore_errors=True)
         self._lock.close()
@@ -130,6 +140,19 @@ class Estate:
         progress(Part.SCHEDULER, "starting the Prefect server, a worker and the deployments")
         card = Scheduler(self._settings, self.processes).start()
         progress(Part.SCHEDULER, "ready")
+        return card
+
+    def _start_regions(self, progress: Progress) -> RegionsCard:
+        progress(Part.REGIONS, "starting PostgreSQL in two regions, and the link between them")
+        unprivileged.hand_over(self._shop.sockets)
+        made = self._pair.start(_LINK)
+        card = RegionsCard(
+            home=self._pair.home,
+            link=self._pair.link.form,
+            dsns={node.region: node.dsn for node in self._pair.nodes()},
+            system_identifier=made.system_identifier,
+        )
+        progress(Part.REGIONS, "ready")
         return card
 
     def _take_lock(self) -> None:

@@ -1,0 +1,1 @@
+"""Two regions of one database on this machine: what a rehearsal can lose, take over and bring home."""

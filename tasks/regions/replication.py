@@ -1,0 +1,117 @@
+"""What is asked of, and told to, the servers of a pair through their sockets.
+
+Promises: every call is bounded, and safe to repeat.
+
+Source: PostgreSQL documentation, "Log-Shipping Standby Servers", "System Administration Functions".
+"""
+
+from dataclasses import dataclass
+from typing import LiteralString
+
+import psycopg
+from psycopg import sql
+
+from tasks.postgres.bounded import connected
+from tasks.postgres.server import Server
+
+_SECONDS = 10.0
+"""For one question to a server that lives."""
+
+
+def answers(server: Server, seconds: float = 2.0) -> bool:
+    """Whether it takes connections and answers: a frozen one does not."""
+    try:
+        with connected(server.dsn(), seconds) as connection:
+            return connection.execute("select true").fetchone() is not None
+    except psycopg.Error:
+        return False
+
+
+def is_standby(server: Server) -> bool:
+    """The role it has now."""
+    return _ask(server, "select pg_is_in_recovery()") == "t"
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where the log of a primary is."""
+
+    timeline: int
+    lsn: str
+
+
+def position(server: Server) -> Position:
+    """Of a primary; right after a promotion too, when its control file still names the old timeline."""
+    lsn = _ask(server, "select pg_current_wal_lsn()")
+    return Position(int(_ask(server, "select left(pg_walfile_name(%s::pg_lsn), 8)", lsn), 16), lsn)
+
+
+def system_identifier(server: Server) -> str:
+    """What its `pg_control_system()` says."""
+    return _ask(server, "select system_identifier from pg_control_system()")
+
+
+def promote(server: Server, seconds: float) -> bool:
+    """Promote a standby, its replay resumed if it was paused; whether it was done in time."""
+    resume_replay(server)
+    asked = max(1, int(seconds))
+    return _ask(server, "select pg_promote(true, %s::int)", str(asked), seconds=asked + _SECONDS) == "t"
+
+
+def pause_replay(server: Server) -> None:
+    """Let a standby receive, and not apply."""
+    _ask(server, "select pg_wal_replay_pause()")
+
+
+def resume_replay(server: Server) -> bool:
+    """Let it apply again; whether it had been told to pause."""
+    if not is_standby(server) or _ask(server, "select pg_get_wal_replay_pause_state()") == "not paused":
+        return False
+    _ask(server, "select pg_wal_replay_resume()")
+    return True
+
+
+def received_lsn(standby: Server) -> str:
+    """Up to where it has the log, on its disk or already applied."""
+    return _ask(
+        standby,
+        "select greatest(coalesce(pg_last_wal_receive_lsn(), '0/0'), coalesce(pg_last_wal_replay_lsn(), '0/0'))",
+    )
+
+
+def is_caught_up(primary: Server, standby: str, lsn: str) -> bool:
+    """Whether the standby streams and has applied the log up to here."""
+    question = """select exists (select from pg_stat_replication
+                   where application_name = %s and state = 'streaming' and replay_lsn >= %s::pg_lsn)"""
+    return _ask(primary, question, standby, lsn) == "t"
+
+
+def ensure_slot(primary: Server, name: str) -> None:
+    """A slot for this standby that still holds what it needs; one that lost it is made anew."""
+    status = _ask(primary, "select wal_status from pg_replication_slots where slot_name = %s", name)
+    if status == "lost":
+        drop_slot(primary, name)
+    if status in {"", "lost"}:
+        _ask(primary, "select pg_create_physical_replication_slot(%s, true)", name)
+
+
+def drop_slot(server: Server, name: str) -> None:
+    """Make sure that the server keeps no log for this name."""
+    _ask(server, "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = %s", name)
+
+
+def set_synchronous(server: Server, names: str) -> None:
+    """`synchronous_standby_names`: `*` while there is a standby; with nothing synchronous commits do not wait."""
+    if _ask(server, "show synchronous_standby_names") == names:
+        return
+    with connected(server.dsn(), _SECONDS) as connection:
+        connection.execute(sql.SQL("alter system set synchronous_standby_names = {}").format(sql.Literal(names)))
+        connection.execute("select pg_reload_conf()")
+
+
+def _ask(server: Server, question: LiteralString, *values: str, seconds: float = _SECONDS) -> str:
+    """The one value of the answer as PostgreSQL writes it; empty when there is none."""
+    with connected(server.dsn(), seconds) as connection:
+        cursor = connection.execute(question, values)
+        row = cursor.pgresult and cursor.pgresult.ntuples and cursor.pgresult.get_value(0, 0)
+    return row.decode() if row else ""
