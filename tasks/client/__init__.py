@@ -1,0 +1,1 @@
+"""The independent client of a failover rehearsal: a process that writes, reads, and writes down everything."""
