@@ -46,14 +46,13 @@ class Line:
     """One direction of the link, shared by all connections."""
 
     def __init__(self, condition: Condition, counts: Counts) -> None:
-        self._bucket = Bucket()
         self._counts = counts
         self._open = asyncio.Event()
         self.change(condition)
 
     def change(self, condition: Condition) -> None:
         """From now on, for what is under way too."""
-        self._bucket.empty()
+        self._bucket = Bucket()
         self.condition = condition
         if condition.is_cut:
             self._open.clear()
@@ -79,7 +78,7 @@ class Line:
     def depart(self, size: int) -> float:
         """Take bytes in; when the last of them has left, with the time that a loss costs."""
         leaves = self._bucket.departure(size, asyncio.get_running_loop().time(), self.condition.bytes_per_second)
-        if size and random.random() < self.condition.loss:  # noqa: S311 - chance, no secret
+        if random.random() < self.condition.loss:  # noqa: S311 - chance, no secret
             self._counts.lost += 1
             return leaves + self.condition.rtt_seconds + _RETRANSMISSION
         self._counts.carried += 1
@@ -101,27 +100,31 @@ class Stream:
 
     def __init__(self, line: Line, source: socket.socket, sink: socket.socket) -> None:
         self._line, self._source, self._sink = line, source, sink
-        self._flying: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        self._flying: asyncio.Queue[tuple[float, bytes | OSError]] = asyncio.Queue()
         self._bytes = 0
         self._room = asyncio.Event()
 
     async def carry(self, not_before: float) -> None:
         """Carry until the source has closed its direction; an `OSError` when either side is reset."""
         await self._line.let_out(not_before)
-        taking = asyncio.create_task(self._take())
+        both = (asyncio.create_task(self._take()), asyncio.create_task(self._give()))
         try:
-            await asyncio.gather(taking, self._give())
+            await asyncio.gather(*both)
         finally:
-            taking.cancel()
+            for task in both:
+                task.cancel()
 
     async def _take(self) -> None:
-        loop = asyncio.get_running_loop()
         data = b"."
         while data:
             await self._line.let_in()
-            data = await loop.sock_recv(self._source, self._line.chunk)
-            self._bytes += len(data)
+            try:
+                data = await asyncio.get_running_loop().sock_recv(self._source, self._line.chunk)
+            except OSError as error:  # a reset comes after what was sent before it
+                self._flying.put_nowait((self._line.depart(0), error))
+                return
             self._flying.put_nowait((self._line.depart(len(data)), data))
+            self._bytes += len(data)
             while self._bytes > _WINDOW:
                 self._room.clear()
                 await self._room.wait()
@@ -131,8 +134,11 @@ class Stream:
         while True:
             departure, data = await self._flying.get()
             await self._line.let_out(departure)
+            if isinstance(data, OSError):
+                raise data
             if not data:
-                return self._sink.shutdown(socket.SHUT_WR)
+                self._sink.shutdown(socket.SHUT_WR)
+                return
             await loop.sock_sendall(self._sink, data)
             self._bytes -= len(data)
             self._room.set()
@@ -177,14 +183,22 @@ class Proxy:
                 await forth.let_out(began)
                 if met_a_cut and _has_closed(client):
                     return  # in truth it never got a connection, and gave up
-                await loop.sock_connect(server, (HOST, port))
+                await self._connect(server, port, back)
                 # Here a handshake takes no time; on the line the client could speak after a round trip.
                 heard, answered = Stream(forth, client, server), Stream(back, server, client)
                 await self._converse(heard.carry(began + forth.condition.one_way), answered.carry(began), back)
             except OSError:
-                await back.let_out(loop.time())
                 for end in (client, server):
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+    @staticmethod
+    async def _connect(server: socket.socket, port: int, back: Line) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.sock_connect(server, (HOST, port))
+        except OSError:
+            await back.let_out(loop.time())
+            raise
 
     @staticmethod
     async def _converse(heard: Coroutine[None, None, None], answered: Coroutine[None, None, None], back: Line) -> None:

@@ -63,7 +63,7 @@ class Tunnel:
         self.condition = condition
         self._let_bulk()
         for side, wire in enumerate(self._wires):
-            wire.change(condition)
+            wire.change(condition, self._loop.time())
             self._deliver(side)
 
     def _take(self, side: int) -> None:
@@ -105,7 +105,7 @@ class Tunnel:
 
 def open_device(network: Path, own: str, other: str) -> int:
     """The TUN device of a namespace, made and set up unless it is there already."""
-    with _inside(network):
+    with inside(network):
         device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         request = struct.pack("16sH22x", DEVICE.encode(), _IFF_TUN | _IFF_NO_PI | _IFF_VNET_HDR)
         fcntl.ioctl(device, _TUNSETIFF, request)
@@ -120,9 +120,9 @@ def open_device(network: Path, own: str, other: str) -> int:
 
 
 @contextlib.contextmanager
-def _inside(network: Path) -> Iterator[None]:
-    """This thread in another network namespace."""
-    with Path("/proc/self/ns/net").open("rb") as home, network.open("rb") as there:
+def inside(network: Path) -> Iterator[None]:
+    """This thread in another network namespace; sockets made meanwhile stay there. For root alone."""
+    with Path("/proc/thread-self/ns/net").open("rb") as home, network.open("rb") as there:
         _enter(there)
         try:
             yield

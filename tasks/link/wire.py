@@ -51,10 +51,6 @@ class Bucket:
         """Seconds until the line is free."""
         return max(0.0, self._free_at - now)
 
-    def empty(self) -> None:
-        """Forget what was taken in."""
-        self._free_at = 0.0
-
 
 def longest_queue(bytes_per_second: float | None) -> float:
     """Seconds of the rate that may wait for the line."""
@@ -71,13 +67,14 @@ class Wire:
         self._flying: deque[tuple[float, bytes]] = deque()
         self._bytes = 0
 
-    def change(self, condition: Condition) -> None:
-        """From now on; a cut loses what is on its way."""
+    def change(self, condition: Condition, now: float) -> None:
+        """From now on; a cut loses what is on its way, another rate empties the queue onto the line."""
         if condition.is_cut:
             self._flying.clear()
             self._bytes = 0
-        if condition.is_cut or condition.bytes_per_second != self.condition.bytes_per_second:
-            self._bucket.empty()
+        if condition.bytes_per_second != self.condition.bytes_per_second:
+            self._bucket = Bucket()
+            self._flying = deque((min(left, now), packet) for left, packet in self._flying)
         self.condition = condition
 
     def offer(self, packet: bytes, now: float) -> Fate:
