@@ -125,11 +125,13 @@ class Processes:
         network: Path | None = None,
         stdin: Path | None = None,
         stdout_path: Path | None = None,
+        leaves_servers: bool = False,
         check: bool = True,
     ) -> Completed:
         """Run a program to its end, within `timeout` seconds; whatever goes wrong, it is not left running.
 
         `network` is a network namespace to run it in, such as `/proc/PID/ns/net`; that takes root.
+        `leaves_servers`: what it has sent into the background when it ends well lives on, and past our own end too.
         A non-zero exit is a `StepError` with the program's last lines, unless `check` is false. A program that a signal
         ended has concluded nothing: that is a `StepError` in any case.
         """
@@ -137,8 +139,11 @@ class Processes:
         name = f"{_plain(program)}-{uuid4().hex[:8]}"
         path, start = self._open_log(log, argv)
         try:
-            child = self._spawn(name, argv, path, env, cwd, _prefix(unprivileged, network), stdin, stdout_path)
+            prefix = _prefix(unprivileged, network)
+            child = self._spawn(name, argv, path, env, cwd, prefix, stdin, stdout_path, of_no_family=leaves_servers)
             returncode = child.wait(timeout)
+            if leaves_servers and returncode == 0:
+                self._forget(name)
         except subprocess.TimeoutExpired:
             raise StepError(
                 f"{program} did not end within {timeout:g} seconds", f"see {path}; allow it more time"
@@ -252,6 +257,8 @@ class Processes:
         prefix: tuple[str, ...],
         stdin: Path | None = None,
         stdout_path: Path | None = None,
+        *,
+        of_no_family: bool = False,
     ) -> subprocess.Popen[bytes]:
         token = uuid4().hex
         self.records.mkdir(parents=True, exist_ok=True)
@@ -271,7 +278,7 @@ class Processes:
                 stdout=sink,
                 stderr=said,
                 cwd=cwd,
-                env=_environment(token, env or {}),
+                env=_environment(token, env or {}, of_no_family),
                 start_new_session=True,
             )
             self._children[name] = child
@@ -369,10 +376,13 @@ def _wait_until_gone(processes: Iterable[Identity], patience: float) -> None:
         pause = min(pause * 1.5, 0.05)
 
 
-def _environment(token: str, extra: Mapping[str, str]) -> dict[str, str]:
-    """Ours, without what would change which PostgreSQL or Prefect a tool talks to, or its language."""
+def _environment(token: str, extra: Mapping[str, str], of_no_family: bool) -> dict[str, str]:
+    """Ours, without what would change which PostgreSQL or Prefect a tool talks to, or its language.
+
+    One of no family is not ended with those who started us.
+    """
     ours = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "PREFECT_", "LC_", "LANG"))}
-    lineage = ":".join(filter(None, (ours.get(_LINEAGE), token)))
+    lineage = ":".join(filter(None, (None if of_no_family else ours.get(_LINEAGE), token)))
     return ours | {"LC_ALL": "C.UTF-8"} | dict(extra) | {_LINEAGE: lineage}
 
 
