@@ -6,8 +6,8 @@ Trap: autovacuum's commits count too, so there can be a few more than clients ma
 """
 
 import gzip
+import hashlib
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +29,10 @@ _POSITION = re.compile(r"at ([0-9A-F]+/[0-9A-F]+)")
 class Shelf:
     """Where the finds go."""
 
-    logs: Path
+    exhibits: Path
+    """What is evidence."""
     kept: Path
+    """What stays on this machine."""
 
 
 def salvage(old: Server, new: Server, shelf: Shelf, tools: Processes, timeout: float) -> Salvaged:
@@ -40,19 +42,22 @@ def salvage(old: Server, new: Server, shelf: Shelf, tools: Processes, timeout: f
     fork = fork_lsn(new, timeline_on_disk(new), parent)
     if fork is None:
         return Salvaged(node=node, fork_lsn=None, commits=None, why_not=f"{new.data.name} never left timeline {parent}")
-    listing = shelf.logs / f"salvage-{node}.txt"
+    listing = shelf.exhibits / f"salvage-{node}.txt"
     ended_at = _list_commits(old, parent, fork, listing, tools, timeout)
     commits = len(_COMMIT.findall(listing.read_bytes()))
     _shorten(listing)
     segments = _segments(old, parent, fork, ended_at)
-    kept = [_keep(segment, shelf.kept / f"salvage-{node}") for segment in segments[:_MOST_SEGMENTS]]
+    folder = shelf.kept / f"salvage-{node}"
+    kept = [_keep(segment, folder) for segment in segments[:_MOST_SEGMENTS]]
     left_out = len(segments) - len(kept)
     return Salvaged(
         node=node,
         fork_lsn=fork,
         commits=commits,
         ended_at=ended_at,
-        kept=(listing.name, *kept),
+        listed=listing.name,
+        kept=str(folder) if kept else "",
+        kept_sha256=tuple(kept),
         why_not=f"{left_out} more segments of the log were not kept" if left_out else "",
     )
 
@@ -90,11 +95,11 @@ def _segment_bytes(server: Server) -> int:
 
 
 def _keep(segment: Path, folder: Path) -> str:
-    """A compressed copy; its path below the folder's parent."""
+    """A compressed copy, the same bytes each time; its digest."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with segment.open("rb") as source, gzip.open(folder / f"{segment.name}.gz", "wb", compresslevel=1) as copy:
-        shutil.copyfileobj(source, copy)
-    return f"{folder.name}/{segment.name}.gz"
+    packed = gzip.compress(segment.read_bytes(), compresslevel=1, mtime=0)
+    (folder / f"{segment.name}.gz").write_bytes(packed)
+    return hashlib.sha256(packed).hexdigest()
 
 
 def _shorten(listing: Path) -> None:

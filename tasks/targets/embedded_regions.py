@@ -194,7 +194,7 @@ class Target:
 
 
 def _shelf(workspace: Workspace) -> Shelf:
-    return Shelf(logs=workspace.logs, kept=workspace.kept)
+    return Shelf(exhibits=workspace.exhibits, kept=workspace.kept)
 
 
 def _words(span: timedelta) -> str:

@@ -1,0 +1,56 @@
+"""The targets that the contract suite of `Promotable` runs over: one case each.
+
+A case is a context manager that is given an empty folder, starts a real system of two regions in it (one primary, one
+streaming standby), yields a `Subject`, and leaves nothing running. A new target is a function here and a line in
+`CASES`. A system that is slow to start may be: it is started once for all tests, which leave it healthy, though perhaps
+with the roles of its regions exchanged. A component that is missing on this machine is a failure, not a skip.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from muster.failover.spec import Scenario
+from muster.settings import Settings
+from tasks.process import Processes
+from tasks.regions.pair import Pair
+from tasks.targets.embedded_regions import open_target
+from tasks.targets.promotable import Promotable
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A system under contract."""
+
+    target: Promotable
+    scenarios: frozenset[Scenario]
+    """What the target must say that it can be made to suffer, as it is configured here."""
+    counts_salvage: bool = True
+    """Whether it can look into a lost primary's log."""
+    patience: float = 60.0
+    """Seconds within which a verb, or the system by itself, has done what it must."""
+
+
+Case = Callable[[Path], AbstractContextManager[Subject]]
+
+
+@contextmanager
+def embedded_regions(folder: Path) -> Iterator[Subject]:
+    """The pair of the demo estate, over a link as good as this user may have."""
+    sockets = Path(tempfile.mkdtemp(prefix="mreg", dir="/tmp"))  # sockets need a short path
+    processes = Processes(folder / "processes", folder / "logs")
+    pair = Pair(folder / "regions", sockets, processes)
+    try:
+        pair.start()
+        keys: dict[str, object] = {"folder": str(pair.home), "link": {"rtt": "0s"}}
+        yield Subject(open_target(keys, Settings(home=folder / "home")), frozenset(Scenario))
+    finally:
+        pair.stop()
+        processes.close()
+        shutil.rmtree(sockets)
+
+
+CASES: Mapping[str, Case] = {"embedded-regions": embedded_regions}
