@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 from pydantic import ValidationError
@@ -30,14 +31,17 @@ class Route(Protocol):
 def open_route(keys: Mapping[str, Any], nodes: Sequence[Node]) -> Route:
     """The route that a plan names, from `tasks/routes/TYPE.py`."""
     name = str(keys["type"])
-    module = f"tasks.routes.{name.replace('-', '_')}"
+    module = _module(f"tasks.routes.{name.replace('-', '_')}")
+    if not hasattr(module, "Spec"):
+        raise UsageError(f"there is no route of type {name!r}", "docs/failover.md lists the types")
     try:
-        route: Route = import_module(module).open_route(dict(keys), tuple(nodes))
-    except ModuleNotFoundError as error:
-        if error.name != module:
-            raise
-        raise UsageError(f"there is no route of type {name!r}", "docs/failover.md lists the types") from None
+        route: Route = module.open_route(dict(keys), tuple(nodes))
     except ValidationError as error:
         faults = "; ".join(f"reroute.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise UsageError(faults, "mend these keys of the plan's reroute; docs/failover.md lists them") from None
     return route
+
+
+def _module(path: str) -> Any:
+    """The module at this path; `None` when there is none."""
+    return import_module(path) if path.count(".") == 2 and find_spec(path) else None
