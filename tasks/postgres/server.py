@@ -156,6 +156,8 @@ class Server:
             # A killed server's lock file may name a pid that is somebody else's by now. Should a backend of it
             # still live, PostgreSQL sees its shared memory, and refuses.
             (self.data / "postmaster.pid").unlink(missing_ok=True)
+            # Likewise, and a killed server's zombie counts as alive until whoever started it looks.
+            (self.sockets / f".s.PGSQL.{self.port}.lock").unlink(missing_ok=True)
         unprivileged.hand_over(self.sockets, self.data)
 
     def _ours(self) -> dict[str, str]:

@@ -35,9 +35,9 @@ select pg_is_in_recovery() as standby,
        case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end::text as lsn,
        (select sender_host || ':' || sender_port from pg_stat_wal_receiver
          where status = 'streaming') as receiving_from,
-       case when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0
+       case when pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn() then 0
             else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) end::float as lag_seconds,
-       pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::bigint as lag_bytes,
+       greatest(0, pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()))::bigint as lag_bytes,
        (select array_agg(application_name order by application_name) from pg_stat_replication
          where state = 'streaming') as standbys,
        (select array_agg(application_name order by application_name) from pg_stat_replication

@@ -1,5 +1,6 @@
 """The independent client as a rehearsal uses it: started, watched, waited for, stopped."""
 
+import signal
 import time
 from collections.abc import Sequence
 
@@ -10,12 +11,13 @@ from muster.failover.section import spec_of
 from tasks.client.client import Client
 from tasks.client.config import ClientConfig, ReaderAt
 from tasks.client.tail import Tail
+from tasks.process import Signals
 from tasks.rehearsal.scene import history_of, processes_of, route_of
 
 _NAP = 0.02
 _ANSWER_SECONDS = 60.0
 """How long every connection may take to be served again, before the drill goes on without it."""
-_STOP_SECONDS = 20.0
+_STOP: Signals = ((signal.SIGTERM, 20.0), (signal.SIGKILL, 5.0))
 
 
 def start_load(context: Context, readers: Sequence[Node]) -> int:
@@ -38,7 +40,7 @@ def start_load(context: Context, readers: Sequence[Node]) -> int:
 
 def stop_load(context: Context) -> None:
     """Make sure that the client has ended, and said how its logs end if it could."""
-    Client.stop_recorded(processes_of(context), history_of(context), _STOP_SECONDS)
+    processes_of(context).stop(Client.NAME, signals=_STOP)
 
 
 def run_load(context: Context, stage: str, seconds: float) -> Load:
@@ -49,7 +51,18 @@ def run_load(context: Context, stage: str, seconds: float) -> Load:
         context.check_may_go_on()
         assert_client_lives(context)
         time.sleep(min(left, 0.2))
-    return Tail(history_of(context)).load(stage, began, context.clock.monotonic_ns())
+    ended = context.clock.monotonic_ns()
+    loaded = Tail(history_of(context)).load(began, ended)
+    return Load(
+        stage=stage,
+        from_ns=began,
+        to_ns=ended,
+        acknowledged=loaded.acknowledged,
+        failed=loaded.failed,
+        unknown=loaded.unknown,
+        median_seconds=loaded.median_seconds,
+        p99_seconds=loaded.p99_seconds,
+    )
 
 
 def await_acks(context: Context, server: str) -> dict[int, int]:
