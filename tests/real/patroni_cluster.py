@@ -6,7 +6,7 @@ that another process (a hook) can kill it; nothing is left running after `stop`.
 By hand, from the repository's root:
 
     python -m tests.real.patroni_cluster up FOLDER        # stays in the foreground, prints a plan for it
-    python -m tests.real.patroni_cluster hook FOLDER kill a
+    python -m tests.real.patroni_cluster hook FOLDER kill a      # or freeze, thaw, start; a plan's hook leaves `a` out
 """
 
 import json
@@ -179,11 +179,18 @@ class PatroniCluster:
                 {"name": s.name, "region": s.region, "dsn": s.dsn, "api": s.api, "data": str(self._data(s.name))}
                 for s in self.seats
             ],
+            "hooks": {
+                "kill": self.hook("kill"),
+                "freeze": self.hook("freeze"),
+                "thaw": self.hook("thaw"),
+                "fence": self.hook("kill"),
+                "start": self.hook("start"),
+            },
         }
 
-    def hook(self, verb: str, node: str) -> list[str]:
-        """The words of a command that does this to a member."""
-        return [sys.executable, str(Path(__file__).resolve()), "hook", str(self.folder), verb, node]
+    def hook(self, verb: str) -> list[str]:
+        """The words of a command that does this to the member in `MUSTER_NODE`, wherever it is run."""
+        return [sys.executable, str(Path(__file__).resolve()), "hook", str(self.folder), verb]
 
     def _plan_seats(self, names: Sequence[str], scope: str, etcds: int) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -306,14 +313,12 @@ def _act(folder: Path, verb: str, node: str) -> None:
 
 
 def main(words: Sequence[str]) -> None:
-    """`up FOLDER`, or `hook FOLDER kill|freeze|thaw|start NAME`."""
+    """`up FOLDER`, or `hook FOLDER kill|freeze|thaw|start [NAME]`."""
     if words[0] == "up":
         _stay_up(Path(words[1]))
     else:
-        _act(Path(words[1]), words[2], words[3])
+        _act(Path(words[1]), words[2], words[3] if len(words) > 3 else os.environ["MUSTER_NODE"])
 
 
 if __name__ == "__main__":
-    # A hook's child must outlive the hook: it is found again by its record alone.
-    os.environ.pop("MUSTER_LINEAGE", None)
     main(sys.argv[1:])

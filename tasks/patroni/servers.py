@@ -1,0 +1,107 @@
+"""What a rehearsal asks of the PostgreSQL servers under Patroni.
+
+Promises: every call is bounded; nothing is written. Pausing and resuming replay takes a superuser, or a grant of
+`pg_wal_replay_pause`; the way a member came back is seen by a superuser or with `pg_read_server_files`.
+Source: PostgreSQL documentation, "System Administration Functions"; pg_rewind and pg_basebackup leave a `backup_label`,
+which recovery renames to `backup_label.old`.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, LiteralString
+
+import psycopg
+
+from tasks.postgres.bounded import connected
+
+How = Literal["rewind", "rebuild", "follow", "service"]
+
+_POSITION = """
+select ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int, pg_current_wal_lsn()::text
+"""
+_CAUGHT_UP = """
+select exists (select from pg_stat_replication
+                where application_name = %s and state = 'streaming' and replay_lsn >= %s::pg_lsn)
+"""
+_FORKED = """
+select (pg_stat_file('pg_wal/' || upper(lpad(to_hex(%s::int), 8, '0')) || '.history', true)).modification
+"""
+_LABEL = """
+select (pg_stat_file('backup_label.old', true)).modification,
+       substring(pg_read_file('backup_label.old', 0, 10000, true) from 'BACKUP METHOD: (\\w+)')
+"""
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a primary's log is."""
+
+    timeline: int
+    lsn: str
+
+
+def is_primary(dsn: str, seconds: float) -> bool | None:
+    """Whether the server takes writes; `None` when it does not answer in time."""
+    try:
+        return not _row(dsn, seconds, "select pg_is_in_recovery()")[0]
+    except psycopg.Error:
+        return None
+
+
+def server_started(dsn: str, seconds: float) -> datetime:
+    """When the server's process began: tells it from any other. Raises `psycopg.Error`."""
+    started: datetime = _row(dsn, seconds, "select pg_postmaster_start_time()")[0]
+    return started
+
+
+def position(dsn: str, seconds: float) -> Position:
+    """Of a primary. Raises `psycopg.Error`."""
+    timeline, lsn = _row(dsn, seconds, _POSITION)
+    return Position(timeline, lsn)
+
+
+def is_caught_up(primary: str, member: str, lsn: str, seconds: float) -> bool:
+    """Whether the member streams from this primary and has applied the log up to here."""
+    try:
+        return bool(_row(primary, seconds, _CAUGHT_UP, member, lsn)[0])
+    except psycopg.Error:
+        return False
+
+
+def pause_replay(dsn: str, seconds: float) -> None:
+    """Let a standby receive, and not apply. Raises `psycopg.Error`."""
+    _row(dsn, seconds, "select pg_wal_replay_pause()")
+
+
+def resume_replay(dsn: str, seconds: float) -> bool:
+    """Let a standby apply again; whether it had been told to pause. One that does not answer is left alone."""
+    try:
+        if not _row(dsn, seconds, "select pg_is_in_recovery() and pg_is_wal_replay_paused()")[0]:
+            return False
+        _row(dsn, seconds, "select pg_wal_replay_resume()")
+    except psycopg.Error:
+        return False
+    return True
+
+
+def how_it_came_back(standby: str, primary: str, seconds: float) -> How:
+    """What its data directory tells: made anew or rewound since the primary's timeline began, or neither.
+
+    `service` when we may not look.
+    """
+    try:
+        forked = _row(primary, seconds, _FORKED, position(primary, seconds).timeline)[0]
+        made, method = _row(standby, seconds, _LABEL)
+    except psycopg.Error:
+        return "service"
+    if made is None or (forked is not None and made < forked):
+        return "follow"
+    return "rewind" if method == "pg_rewind" else "rebuild"
+
+
+def _row(dsn: str, seconds: float, question: LiteralString, *values: object) -> tuple[Any, ...]:
+    with connected(dsn, seconds) as connection:
+        row = connection.execute(question, values or None).fetchone()
+    if row is None:
+        raise psycopg.OperationalError("the server gave no answer")
+    return row

@@ -1,0 +1,370 @@
+"""Target `patroni`: one Patroni cluster whose members live in different regions, through its REST API.
+
+Promises: Patroni decides who leads; it is asked, and never gone around: the leader key in its DCS is the fence. A
+handover is asked for once; a member is reinitialized only after it had its time to come back by itself.
+Traps: Patroni replaces a leader once `ttl` is over, and not at all while the leader reaches the DCS. A frozen member
+that wakes takes writes until its Patroni has looked at the clock: name a hook `fence`, or use a watchdog.
+Source: Patroni 4 documentation, "REST API", "Replication modes", "Pause/Resume mode".
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+import psycopg
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from muster.errors import MusterError, Refusal, StepError, SystemFailure, UsageError
+from muster.failover.observations import Node, Promoted, Rejoined, Salvaged
+from muster.failover.spec import Scenario
+from muster.identity import Identity
+from muster.quantity import Duration
+from muster.settings import Settings
+from tasks.hooks import Hook, Occasion, run_hook
+from tasks.patroni import servers
+from tasks.patroni.api import Access, Api, Cluster, NoAnswer, Status
+from tasks.patroni.members import Members, hindrance, refuse_other, refuse_unfit
+from tasks.targets.promotable import Work
+
+HookName = Literal["kill", "freeze", "thaw", "cut", "heal", "fence", "start"]
+
+_NAP = 0.05
+_GRACE = 30.0
+"""Seconds beside what Patroni's own settings allow: for shutting down, promoting, a slow machine."""
+_FOLLOW_SECONDS = 60.0
+"""At least this long a member may try to come back by itself before it is reinitialized."""
+_COPY_SECONDS = 24 * 3600.0
+_MUST_HAVE: Mapping[Scenario, frozenset[HookName]] = {
+    Scenario.SWITCHOVER: frozenset(),
+    Scenario.KILL: frozenset({"kill", "start"}),
+    Scenario.FREEZE: frozenset({"freeze", "thaw"}),
+    Scenario.PARTITION: frozenset({"cut", "heal"}),
+    Scenario.PARTITION_THEN_KILL: frozenset({"cut", "heal", "kill", "start"}),
+    Scenario.REPLICA_BEHIND: frozenset({"kill", "start"}),
+}
+"""The hooks that each scenario takes."""
+
+
+class MemberSpec(BaseModel):
+    """One member of the cluster."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """As in its patroni.yml."""
+    region: str
+    dsn: str
+    """Its own PostgreSQL, without a secret."""
+    api: str = Field(pattern=r"^https?://")
+    """Its REST API, such as http://10.0.0.1:8008."""
+    data: Path | None = None
+    """Its data directory, where Muster runs on the same machine: then the log it lost can be saved."""
+
+
+class Spec(BaseModel):
+    """The target's keys in a plan."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: str = "patroni"
+    cluster: str
+    """The scope."""
+    nodes: tuple[MemberSpec, ...] = Field(min_length=2)
+    system_identifier: str | None = None
+    """What `pg_control_system()` says, as a further proof."""
+    failover: Literal["automatic", "manual"] = "automatic"
+    """`manual`: once the old leader is out, the candidate is asked for by POST /failover."""
+    access: Access = Access()
+    hooks: Mapping[HookName, Hook] = {}
+    connect_timeout: Duration = Field(default=timedelta(seconds=3), gt=timedelta())
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> "Spec":
+        if len({n.name for n in self.nodes}) < len(self.nodes):
+            raise ValueError("two nodes have the same name")
+        return self
+
+
+class Target:
+    """The cluster that a plan names."""
+
+    def __init__(self, spec: Spec, members: Members) -> None:
+        self._spec = spec
+        self._members = members
+        self._dsn = {n.name: n.dsn for n in spec.nodes}
+        self._seconds = spec.connect_timeout.total_seconds()
+
+    def identify(self) -> Identity:
+        """Every API and every server is asked, and both must speak of one and the same process."""
+        statuses = self._members.statuses()
+        identifier = refuse_other(statuses, self._spec.cluster, self._spec.system_identifier)
+        for node, status in statuses.items():
+            self._refuse_other_server(node, status)
+        try:
+            refuse_unfit(self._members.cluster(), frozenset(self._dsn))
+        except NoAnswer as error:
+            raise Refusal(error.message, error.advice) from None
+        version = next(iter(statuses.values())).itself.version
+        return Identity(
+            description=f"the Patroni {version} cluster {self._spec.cluster}: {', '.join(self._dsn)}",
+            system_identifier=identifier,
+            proof=f"the APIs and the servers of {' and '.join(self._dsn)} were asked",
+        )
+
+    def nodes(self) -> tuple[Node, ...]:
+        """The plan's."""
+        return tuple(Node(name=n.name, region=n.region, dsn=n.dsn) for n in self._spec.nodes)
+
+    def scenarios(self) -> frozenset[Scenario]:
+        """The switchover, and what the plan's hooks can make happen and mend."""
+        return frozenset(s for s, hooks in _MUST_HAVE.items() if hooks <= set(self._spec.hooks))
+
+    def strike(self, scenario: Scenario, old: str, new: str, work: Work) -> tuple[str, ...]:
+        """By the plan's hooks; replay is paused by SQL."""
+        self._members.config()  # while those who know still answer
+        lasts = work.spec.fault_lasts.total_seconds()
+        done: list[str] = []
+        if scenario is Scenario.FREEZE:
+            done.append(self._act("freeze", old, work, old, new))
+        if scenario in {Scenario.PARTITION, Scenario.PARTITION_THEN_KILL}:
+            done.append(self._act("cut", old, work, old, new))
+            _pause(lasts, work)
+        if scenario is Scenario.REPLICA_BEHIND:
+            servers.pause_replay(self._dsn[new], self._seconds)
+            _pause(lasts, work)
+            done.append(f"{new}: replay stands still, and did so for {lasts:g} s")
+        if scenario in {Scenario.KILL, Scenario.PARTITION_THEN_KILL, Scenario.REPLICA_BEHIND}:
+            done.append(self._act("kill", old, work, old, new))
+        return tuple(done)
+
+    def heal(self, work: Work) -> tuple[str, ...]:
+        """The hooks that end the plan's own fault, on every node it may have hit; replay goes on."""
+        done = []
+        if work.spec.scenario in {Scenario.PARTITION, Scenario.PARTITION_THEN_KILL}:
+            done += [self._act("heal", node, work) for node in self._dsn]
+        if work.spec.scenario is Scenario.FREEZE:
+            done += [self._act("thaw", node, work) for node in self._dsn if not self._members.api(node).is_alive()]
+        done += [f"{n}: replay goes on" for n, dsn in self._dsn.items() if servers.resume_replay(dsn, self._seconds)]
+        return tuple(done)
+
+    def fence(self, node: str, work: Work) -> str:
+        """The hook, if there is one; then the leader key must leave the node, and its server take no writes."""
+        config = self._members.config()
+        done = f"{self._act('fence', node, work, node)}; " if "fence" in self._spec.hooks else ""
+
+        def is_out() -> bool:
+            cluster = self._failing_over()
+            leads = cluster.leader is not None and cluster.leader.name == node
+            return not leads and not servers.is_primary(self._dsn[node], self._seconds)
+
+        failed = SystemFailure(
+            f"{node} is still the leader: Patroni sees no reason to replace it",
+            "let the fault reach its Patroni too, or its way to the DCS, or name a hook `fence`",
+        )
+        self._await(is_out, work, config.patience + _GRACE, failed)
+        return f"{done}{node} does not hold the leader key any more, {self._state(node)} ({config.words})"
+
+    def promote(self, node: str, work: Work) -> Promoted:
+        """Patroni fails over by itself and is waited for, or is asked for the candidate where the plan says so."""
+        config = self._members.config()
+        how = f"Patroni failed over by itself ({config.words})"
+        if self._spec.failover == "manual" and not self._takes_writes(node):
+            self._failing_over()
+            said = self._members.api(node).fail_over(node, config.handover_seconds)
+            how = f"POST /failover: {said} ({config.words})"
+        failed = SystemFailure(
+            f"{node} has not taken over in the time that Patroni's settings allow ({config.words})",
+            "see Patroni's log on it: it may lag by more than maximum_lag_on_failover, not be the synchronous standby,"
+            " or have lost to another member",
+        )
+        self._await(lambda: self._failing_over() and self._takes_writes(node), work, config.patience + _GRACE, failed)
+        return self._promoted(node, work.now_ns(), how)
+
+    def switch(self, old: str, new: str, work: Work) -> Promoted:
+        """POST /switchover, once; done when `new` takes writes and `old` streams from it."""
+        config = self._members.config()
+        leader = self._failing_over().leader
+        if leader is not None and leader.name == new and self._takes_writes(new):
+            moment, said = work.now_ns(), f"{new} leads already"
+        else:
+            moment, said = self._switch_over(old, new, work)
+        promoted = self._promoted(new, moment, f"POST /switchover: {said} ({config.words})")
+        failed = SystemFailure(
+            f"{old} does not follow {new} after the switchover: {self._state(old)}",
+            "see Patroni's log on it; `patronictl reinit` makes it anew",
+        )
+        self._await(lambda: self._follows(old, new, promoted.lsn), work, self._patience(), failed)
+        return promoted
+
+    def salvage(self, old: str, new: str, work: Work) -> Salvaged:
+        """Only where the data directories are on this machine: Patroni gives no access to a member's log."""
+        return Salvaged(node=old, fork_lsn=None, commits=None, why_not="the plan names no data directories")
+
+    def rejoin(self, node: str, primary: str, work: Work) -> Rejoined:
+        """Started by its hook if it is down, brought back by Patroni; reinitialized if that does not come to an end."""
+        lsn = servers.position(self._dsn[primary], self._seconds).lsn
+        started = self._ensure_runs(node, work)
+        why = f"Patroni brought it back{f' ({started})' if started else ''}"
+        if not self._comes_back(node, primary, lsn, work):
+            why = f"{self._state(node)} for {self._patience():g} s, so it was asked to reinitialize"
+            self._members.api(node).reinitialize()
+            failed = SystemFailure(f"{node} does not follow even when reinitialized", "see Patroni's log on it")
+            self._await(lambda: self._follows(node, primary, lsn), work, _COPY_SECONDS, failed)
+        self._await_synchronous(work)
+        how = servers.how_it_came_back(self._dsn[node], self._dsn[primary], self._seconds)
+        return Rejoined(node=node, how=how, why=why, rejoined_ns=work.now_ns())
+
+    def revive(self, node: str, work: Work) -> str:
+        """Its Patroni is started, and starts the server; then the cluster gets its time to find a leader."""
+        done = self._ensure_runs(node, work) or f"{node}'s Patroni runs"
+        failed = SystemFailure(f"{node}'s server does not start: {self._state(node)}", "see Patroni's log on it")
+        self._await(lambda: servers.is_primary(self._dsn[node], self._seconds) is not None, work, _GRACE * 2, failed)
+        until = time.monotonic() + self._members.config().patience
+        while not any(map(self._takes_writes, self._dsn)) and time.monotonic() < until:
+            _pause(_NAP, work)
+        return done
+
+    def connect_seconds(self) -> float:
+        """The plan's."""
+        return self._seconds
+
+    def _refuse_other_server(self, node: str, status: Status) -> None:
+        """Two servers of one cluster look alike: only the moment they were started tells them apart."""
+        try:
+            started = servers.server_started(self._dsn[node], self._seconds)
+        except psycopg.Error as error:
+            raise Refusal(f"{node}'s PostgreSQL cannot be asked: {_first_line(error)}", "mend its 'dsn'") from None
+        if status.started != started:
+            raise Refusal(
+                f"the dsn of {node} leads to a server that was started at {started}, its Patroni runs one started at"
+                f" {status.started or 'no time'}",
+                "mend 'dsn' or 'api' of this node: they are of two members, or a pooler is in between",
+            )
+
+    def _switch_over(self, old: str, new: str, work: Work) -> tuple[int, str]:
+        """Watch beside the request, which Patroni answers up to a second after it is done."""
+        api, seconds = self._members.api(new), self._members.config().handover_seconds
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            asked = pool.submit(api.switch_over, old, new, seconds)
+            while not servers.is_primary(self._dsn[new], self._seconds) and not asked.done():
+                _pause(_NAP, work)
+            moment = work.now_ns()
+            said = asked.result()
+        failed = SystemFailure(f"{new} takes no writes after the switchover: {said}", "see Patroni's log on it")
+        if not servers.is_primary(self._dsn[new], self._seconds):
+            self._await(lambda: self._takes_writes(new), work, _GRACE, failed)
+            moment = work.now_ns()
+        return moment, said
+
+    def _promoted(self, node: str, moment: int, how: str) -> Promoted:
+        found = servers.position(self._dsn[node], self._seconds)
+        return Promoted(node=node, promoted_ns=moment, timeline=found.timeline, lsn=found.lsn, how=how)
+
+    def _failing_over(self) -> Cluster:
+        """The cluster, which must not be in maintenance mode: what is waited for would never come."""
+        cluster = self._members.cluster()
+        if error := hindrance(cluster):
+            raise error
+        return cluster
+
+    def _takes_writes(self, node: str) -> bool:
+        return bool(servers.is_primary(self._dsn[node], self._seconds))
+
+    def _follows(self, node: str, primary: str, lsn: str) -> bool:
+        """Patroni and the primary both say that the node streams, and it has all that was there at `lsn`."""
+        cluster = self._members.cluster()
+        member, leader = cluster.member(node), cluster.leader
+        if member is None or leader is None or leader.name != primary or member.state != "streaming":
+            return False
+        on_line = member.timeline == leader.timeline
+        return on_line and servers.is_caught_up(self._dsn[primary], node, lsn, self._seconds)
+
+    def _comes_back(self, node: str, primary: str, lsn: str, work: Work) -> bool:
+        """Whether the node follows in its time; copying the leader's data anew takes as long as it takes."""
+        until = time.monotonic() + self._patience()
+        while time.monotonic() < until:
+            try:
+                if self._follows(node, primary, lsn):
+                    return True
+                member = self._members.cluster().member(node)
+            except NoAnswer:
+                member = None
+            if member is not None and member.state == "creating replica":
+                until = time.monotonic() + self._patience()
+            _pause(_NAP, work)
+        return False
+
+    def _await_synchronous(self, work: Work) -> None:
+        """Patroni keeps `synchronous_standby_names` itself, where it is told to: until it has a name again."""
+        if self._members.config().is_synchronous:
+            failed = SystemFailure("Patroni has found no synchronous standby again", "see Patroni's log on the leader")
+            has_one = lambda: any(m.is_synchronous for m in self._members.cluster().members)  # noqa: E731
+            self._await(has_one, work, self._patience(), failed)
+
+    def _ensure_runs(self, node: str, work: Work) -> str:
+        """Start the node's Patroni by its hook if it does not answer; what was done, empty if nothing had to be."""
+        api = self._members.api(node)
+        if api.is_alive():
+            return ""
+        done = self._act("start", node, work)
+        failed = SystemFailure(f"{node}'s Patroni does not answer after its hook 'start'", "see Patroni's log on it")
+        self._await(api.is_alive, work, 2 * _GRACE, failed)
+        return done
+
+    def _act(self, verb: HookName, node: str, work: Work, old: str = "", new: str = "") -> str:
+        """Run a hook of the plan on a node."""
+        hook = self._spec.hooks.get(verb)
+        if hook is None:
+            raise UsageError(
+                f"{node} does not answer, and the plan names no hook {verb!r}",
+                f"do by hand what it would do, or name it: target.hooks.{verb}: [systemctl, start, patroni]",
+            )
+        named = next(n for n in self.nodes() if n.name == node)
+        occasion = Occasion(named, old=old, new=new, scenario=work.spec.scenario)
+        blame = SystemFailure if verb == "fence" else StepError
+        run_hook(verb, hook, occasion, work.processes, work.seconds_left, blame=blame)
+        return f"{node}: hook {verb!r} ({hook.words})"
+
+    def _state(self, node: str) -> str:
+        """What the node says of itself, in words."""
+        try:
+            status = self._members.api(node).status()
+        except NoAnswer:
+            return "its Patroni does not answer"
+        return f"its server is {status.state}{f' as {status.role}' if status.role else ''}"
+
+    def _patience(self) -> float:
+        return max(_FOLLOW_SECONDS, self._members.config().patience + _GRACE)
+
+    def _await(self, is_so: Callable[[], object], work: Work, at_most: float, failed: MusterError) -> None:
+        """Wait for it, bounded; a member that does not answer for a while is no reason to give up."""
+        until, complaint = time.monotonic() + at_most, ""
+        while time.monotonic() < until:
+            try:
+                if is_so():
+                    return
+                complaint = ""
+            except NoAnswer as error:
+                complaint = error.message
+            _pause(_NAP, work)
+        raise type(failed)(f"{failed.message} (waited {at_most:g} s){complaint and f': {complaint}'}", failed.advice)
+
+
+def _pause(seconds: float, work: Work) -> None:
+    """Let time pass, unless it is up before."""
+    until = time.monotonic() + seconds
+    while (rest := until - time.monotonic()) > 0:
+        time.sleep(min(rest, _NAP, work.seconds_left()))
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def open_target(keys: dict[str, object], _settings: Settings) -> Target:
+    """The target of a plan. Nothing is connected to."""
+    spec = Spec.model_validate(keys)
+    return Target(spec, Members({n.name: Api(n.name, n.api, spec.access) for n in spec.nodes}))

@@ -1,0 +1,177 @@
+"""The target `patroni` on a real Patroni cluster with etcd: handed over, lost and brought home, paused, mistaken."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from muster.drill import Workspace
+from muster.errors import Refusal, SystemFailure
+from muster.failover.spec import FailoverSpec, Scenario
+from muster.settings import Settings
+from tasks.process import Processes
+from tasks.targets.patroni import Target, open_target
+from tasks.targets.promotable import Promotable, Work
+from tests.real.patroni_cluster import PatroniCluster, wait
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[PatroniCluster]:
+    """Two members, up."""
+    folder = Path(tempfile.mkdtemp(prefix="mpat", dir="/tmp"))
+    made = PatroniCluster(folder)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def whole(cluster: PatroniCluster) -> PatroniCluster:
+    """One leader, all others streaming."""
+    wait(cluster.is_whole, "the cluster to be whole")
+    return cluster
+
+
+def opened(cluster: PatroniCluster, /, **keys: Any) -> Target:
+    return open_target(cluster.target() | keys, Settings(home=cluster.folder / "home"))
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    until = time.monotonic() + 240
+    return Work(
+        workspace=Workspace("run", tmp_path / "run"),
+        processes=Processes(tmp_path / "processes", tmp_path / "logs"),
+        spec=FailoverSpec.model_validate({"scenario": "kill"}),
+        seconds_left=lambda: until - time.monotonic(),
+        now_ns=time.monotonic_ns,
+    )
+
+
+def roles(cluster: PatroniCluster) -> tuple[str, str]:
+    leader = cluster.leader()
+    assert leader
+    return leader, next(s.name for s in cluster.seats if s.name != leader)
+
+
+def write(cluster: PatroniCluster, name: str) -> None:
+    with psycopg.connect(cluster.seat(name).dsn, autocommit=True, connect_timeout=10) as connection:
+        connection.execute("create table if not exists written (at timestamptz)")
+        connection.execute("insert into written values (now())")
+
+
+def rows(cluster: PatroniCluster, name: str) -> int:
+    with psycopg.connect(cluster.seat(name).dsn, autocommit=True, connect_timeout=10) as connection:
+        row = connection.execute("select count(*) from written").fetchone()
+        return row[0] if row else 0
+
+
+def test_it_proves_which_cluster_it_is(whole: PatroniCluster) -> None:
+    target = opened(whole)
+    assert isinstance(target, Promotable)
+    identity = target.identify()
+    with psycopg.connect(whole.seats[0].dsn) as connection:
+        row = connection.execute("select system_identifier::text from pg_control_system()").fetchone()
+    assert row
+    assert identity.system_identifier == row[0]
+    assert opened(whole, system_identifier=row[0]).identify() == identity
+    assert [n.name for n in target.nodes()] == ["a", "b"]
+
+
+def test_hooks_decide_what_it_can_suffer(whole: PatroniCluster) -> None:
+    assert opened(whole, hooks={}).scenarios() == {Scenario.SWITCHOVER}
+    assert {Scenario.KILL, Scenario.FREEZE, Scenario.REPLICA_BEHIND} <= opened(whole).scenarios()
+
+
+def test_another_cluster_is_refused(whole: PatroniCluster) -> None:
+    with pytest.raises(Refusal, match="member of the cluster 'rehearsed', the plan names 'payroll'"):
+        opened(whole, cluster="payroll").identify()
+    with pytest.raises(Refusal, match="system identifier"):
+        opened(whole, system_identifier="1").identify()
+
+
+def test_exchanged_addresses_are_refused(whole: PatroniCluster) -> None:
+    a, b = whole.target()["nodes"]
+    with pytest.raises(Refusal, match="belongs to the member b"):
+        opened(whole, nodes=[a | {"api": b["api"]}, b | {"api": a["api"]}]).identify()
+    with pytest.raises(Refusal, match="leads to a server that was started at"):
+        opened(whole, nodes=[a | {"dsn": b["dsn"]}, b | {"dsn": a["dsn"]}]).identify()
+
+
+def test_silent_members_are_one_clear_refusal(whole: PatroniCluster) -> None:
+    a, b = whole.target()["nodes"]
+    nowhere = {"api": "http://127.0.0.1:9"}
+    with pytest.raises(Refusal, match=r"no member's REST API answers: a: .* b: "):
+        opened(whole, nodes=[a | nowhere, b | nowhere]).identify()
+    with pytest.raises(Refusal, match="not every member's REST API answers: b: "):
+        opened(whole, nodes=[a, b | nowhere]).identify()
+
+
+def test_maintenance_mode_is_refused(whole: PatroniCluster, work: Work) -> None:
+    old, new = roles(whole)
+    try:
+        whole.configure({"pause": True})
+        with pytest.raises(Refusal, match="maintenance mode") as refused:
+            opened(whole).identify()
+        assert "patronictl resume" in refused.value.advice
+        with pytest.raises(SystemFailure, match="maintenance mode"):
+            opened(whole).switch(old, new, work)
+    finally:
+        whole.configure({"pause": None})
+    opened(whole).identify()
+    assert roles(whole) == (old, new)
+
+
+def test_a_switchover_there_and_back(whole: PatroniCluster, work: Work) -> None:
+    old, new = roles(whole)
+    write(whole, old)
+    target = opened(whole)
+    there = target.switch(old, new, work)
+    assert (there.node, whole.leader()) == (new, new)
+    assert "ttl 20 s" in there.how
+    write(whole, new)
+    assert target.switch(old, new, work).timeline == there.timeline  # made, and not made again
+    back = target.switch(new, old, work)
+    assert back.timeline > there.timeline
+    assert target.rejoin(new, old, work).how == "follow"
+    assert rows(whole, new) == rows(whole, old)
+
+
+def test_patroni_takes_over_from_a_killed_member_which_comes_back(whole: PatroniCluster, work: Work) -> None:
+    old, new = roles(whole)
+    target = opened(whole, hooks=whole.target()["hooks"])
+    write(whole, old)
+    assert target.strike(Scenario.KILL, old, new, work)
+    fenced = target.fence(old, work)
+    assert "leader key" in fenced
+    assert "ttl 20 s" in fenced
+    with pytest.raises(psycopg.OperationalError):
+        write(whole, old)
+    promoted = target.promote(new, work)
+    assert promoted.how.startswith("Patroni failed over by itself")
+    write(whole, new)
+    rejoined = target.rejoin(old, new, work)
+    assert "hook 'start'" in rejoined.why
+    assert rows(whole, old) == rows(whole, new)
+    assert whole.is_whole()
+
+
+def test_a_member_that_cannot_come_back_is_not_waited_for_without_a_hook(whole: PatroniCluster, work: Work) -> None:
+    old, new = roles(whole)
+    whole.kill(new)
+    try:
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(whole.seat(new).api, timeout=3)
+        with pytest.raises(Exception, match="names no hook 'start'"):
+            opened(whole, hooks={}).rejoin(new, old, work)
+    finally:
+        whole.start_member(new)
