@@ -73,7 +73,7 @@ def run(
 def _watched(child: "subprocess.Popen[str]", deadline: float) -> tuple[str, str, float]:
     peak = 0.0
     while True:
-        peak = max(peak, _peak_mb(child.pid))
+        peak = max(peak, peak_mb(child.pid))
         try:
             return *child.communicate(timeout=_LOOK_EVERY), peak
         except subprocess.TimeoutExpired:
@@ -81,7 +81,8 @@ def _watched(child: "subprocess.Popen[str]", deadline: float) -> tuple[str, str,
                 raise
 
 
-def _peak_mb(pid: int) -> float:
+def peak_mb(pid: int) -> float:
+    """Peak of a process's resident memory so far; 0 when it is gone."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     except FileNotFoundError:
