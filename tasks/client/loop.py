@@ -87,16 +87,16 @@ class Loop:
 
     def _go_on(self, caller: Caller) -> None:
         """See to it that something comes next: an answer, a call that is due, or a new session."""
+        while caller.is_open and not caller.deadline_ns and not self._over.is_set():
+            now_ns = time.monotonic_ns()
+            due_ns = caller.pace.take(now_ns)
+            if due_ns > now_ns:
+                heapq.heappush(self._due, (due_ns, next(self._order), caller, caller.session))
+                return
+            caller.call()
         if not caller.is_open:
             self._tell(caller)
             self._open(caller)
-        elif not caller.deadline_ns and not self._over.is_set():
-            self._schedule(caller)
-
-    def _schedule(self, caller: Caller) -> None:
-        now_ns = time.monotonic_ns()
-        due_ns = caller.pace.take(now_ns)
-        heapq.heappush(self._due, (due_ns, next(self._order), caller, caller.session))
 
     def _give_up(self, now_ns: int) -> None:
         for caller in self._callers:

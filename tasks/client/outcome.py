@@ -19,6 +19,7 @@ from psycopg.pq.abc import PGresult
 
 from muster.failover.record import Kind
 
+_DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 _INSERTED = b"INSERT 0 1"
 _HARMLESS = (b"NOTICE", b"INFO", b"LOG", b"DEBUG")
 _UNSURE = (b"08", b"57P", b"58", b"XX", b"40003")
@@ -43,7 +44,7 @@ class Answer(NamedTuple):
 def answer_of(result: PGresult) -> Answer:
     """What a result or a notice says."""
     status = result.status
-    if status in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
+    if status in _DONE:
         return Answer(status, result.command_status or b"")
     field = result.error_field
     return Answer(
