@@ -54,20 +54,22 @@ def parts_of(history: History) -> tuple[Part, ...]:
     detected, fenced = history.result("detect", Detected), history.result("fence", Fenced)
     promoted, rerouted = history.result("promote", Promoted), history.result("reroute", Rerouted)
     verified = history.result("verify", Verified)
+    first_ack_ns = verified.first_ack_ns if verified else None
     marks = (
         ("detect", detected.detected_ns if detected else None),
         ("fence", fenced.fenced_ns if fenced else None),
         ("promote", promoted.promoted_ns if promoted else None),
         ("reroute", rerouted.rerouted_ns if rerouted else None),
-        ("first write", verified.first_ack_ns if verified else None),
+        ("first write", first_ack_ns),
     )
     parts, since = [], struck.struck_ns
     for name, at in marks:
         if at is None:
             break
-        # The first write may come before the route was changed: libpq finds the new primary by itself.
-        parts.append(Part(name, max(0.0, (at - since) / 1e9)))
-        since = max(since, at)
+        # Clients that find the new primary by themselves may be served before the promotion's own verb returns.
+        until = min(at, first_ack_ns) if first_ack_ns is not None else at
+        parts.append(Part(name, max(0.0, (until - since) / 1e9)))
+        since = max(since, until)
     return tuple(parts)
 
 
