@@ -153,9 +153,10 @@ class Server:
         (self.sockets / "postgresql.conf").touch()
         self.data.chmod(0o700)
         if self.name not in self.processes.alive():
-            # A killed server's lock file may name a pid that is somebody else's by now. Should a backend of it
-            # still live, PostgreSQL sees its shared memory, and refuses.
+            # A killed server's lock files may name a pid that is somebody else's by now, or a zombie's. Should a
+            # backend of it still live, PostgreSQL sees its shared memory, and refuses.
             (self.data / "postmaster.pid").unlink(missing_ok=True)
+            (self.sockets / f".s.PGSQL.{self.port}.lock").unlink(missing_ok=True)
             # Likewise, and a killed server's zombie counts as alive until whoever started it looks.
             (self.sockets / f".s.PGSQL.{self.port}.lock").unlink(missing_ok=True)
         unprivileged.hand_over(self.sockets, self.data)

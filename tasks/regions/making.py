@@ -9,6 +9,9 @@ from tasks.regions.records import Made
 _SEGMENT_MB = 4
 """Size of a segment of the log: what is saved of a lost region is small, then."""
 
+_CONFIGURATION = {"max_connections": "300", "shared_buffers": "64MB"}
+"""In initdb's own file: on the command line they would be complained about at every reload."""
+
 _REWIND_CALLS = (
     "pg_ls_dir(text, boolean, boolean)",
     "pg_stat_file(text, boolean)",
@@ -29,7 +32,8 @@ insert into accounts (name, balance) select 'Account ' || n, n % 997 from genera
 
 def make(primary: Server, standby: Server, database: str, replicator: str, password: str) -> Made:
     """Fill both empty data directories; neither server runs afterwards."""
-    primary.init("--data-checksums", "--locale=C.UTF-8", "--encoding=UTF8", f"--wal-segsize={_SEGMENT_MB}")
+    chosen = [f"--set={key}={value}" for key, value in _CONFIGURATION.items()]
+    primary.init("--data-checksums", "--locale=C.UTF-8", "--encoding=UTF8", f"--wal-segsize={_SEGMENT_MB}", *chosen)
     primary.start()
     try:
         with primary.connect() as connection:

@@ -44,8 +44,6 @@ _SETTINGS = {
     "wal_keep_size": "64MB",
     "max_slot_wal_keep_size": "512MB",
     "max_wal_size": "256MB",
-    "max_connections": "300",
-    "shared_buffers": "64MB",
     "summarize_wal": "off",
     "wal_retrieve_retry_interval": "200ms",
     "wal_sender_timeout": "10s",

@@ -130,8 +130,8 @@ def _serve_as_standby(pair: "Pair", name: str, primary: str, left: SecondsLeft, 
     (server.data / "standby.signal").touch()
     unprivileged.hand_over(server.data / "standby.signal")
     pair.records.write_fence(name, None)
+    lsn = replication.write_mark(leader)
     pair.start_server(name)
     replication.resume_replay(server)
-    lsn = replication.position(leader).lsn
     words = f"{name} to stream from {primary} and apply {lsn}"
     wait_until(lambda: replication.is_caught_up(leader, name, lsn), words, left, at_most=at_most)

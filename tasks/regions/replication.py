@@ -46,6 +46,15 @@ def position(server: Server) -> Position:
     return Position(int(_ask(server, "select left(pg_walfile_name(%s::pg_lsn), 8)", lsn), 16), lsn)
 
 
+def write_mark(primary: Server) -> str:
+    """Write and flush a record of no meaning; where it ends.
+
+    A rewound standby is consistent only at what the primary had written by then, flushed or not, and a standby is sent
+    only what is flushed: on a primary at rest that takes seconds without this.
+    """
+    return _ask(primary, "select pg_logical_emit_message(false, 'muster', 'mark', true)")
+
+
 def system_identifier(server: Server) -> str:
     """What its `pg_control_system()` says."""
     return _ask(server, "select system_identifier from pg_control_system()")
