@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 NAME = r"^[a-z_][a-z0-9_]{0,62}$"
 """Of a table, as `ClientSpec.table`: needs no quotes."""
+PAUSE_SECONDS = 0.02
+"""Between two attempts to open a session."""
 
 
 class _Strict(BaseModel):
@@ -41,3 +43,11 @@ class ClientConfig(_Strict):
     """Between two reads, the nodes in turn; `None`: no reads."""
     max_seconds: Annotated[float, Field(gt=0)]
     """It ends by itself after that, in any case."""
+
+    @property
+    def late_seconds(self) -> float:
+        """How late a connection's first write on a new primary can be by the client's own pace.
+
+        A host of the DSN that hangs, before the one that serves, adds up to `timeout_seconds`.
+        """
+        return PAUSE_SECONDS + (self.connections / self.rate if self.rate else 0.0)

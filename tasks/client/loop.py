@@ -15,11 +15,10 @@ from collections.abc import Sequence
 from itertools import count
 
 from tasks.client.calls import Caller
+from tasks.client.config import PAUSE_SECONDS
 from tasks.client.logs import Sessions
 from tasks.client.session import Opened, Unopened, open_session
 
-_PAUSE = 0.02
-"""Seconds between two attempts to open a session: how late the first write on a new primary can be."""
 _LOOK_NS = 20_000_000
 """How often calls past their time are looked for; the least of a wait."""
 _KINDS_OF_COMPLAINT = 100
@@ -71,7 +70,7 @@ class Loop:
 
     def _patience(self, now_ns: int) -> float:
         """Seconds until something has to be done, though nobody says anything."""
-        next_ns = self._due[0][0] if self._due else now_ns + _LOOK_NS
+        next_ns = self._due[0][0] if self._due and not self._over.is_set() else now_ns + _LOOK_NS
         return max(0, min(next_ns - now_ns, _LOOK_NS)) / 1e9
 
     def _call_due(self, now_ns: int) -> None:
@@ -101,7 +100,9 @@ class Loop:
     def _give_up(self, now_ns: int) -> None:
         for caller in self._callers:
             if 0 < caller.deadline_ns <= now_ns:
-                caller.close()
+                caller.hear()  # should it be us who were held up, the answer is here
+                if caller.deadline_ns:
+                    caller.close()
                 self._go_on(caller)
 
     def _admit(self) -> None:
@@ -123,7 +124,7 @@ class Loop:
     def _open_for(self, caller: Caller) -> None:
         """Try until there is a session; the loop is told."""
         at_once = caller.has_served
-        while at_once or not self._over.wait(_PAUSE):
+        while at_once or not self._over.wait(PAUSE_SECONDS):
             at_once = False
             try:
                 opened = open_session(caller.entry)

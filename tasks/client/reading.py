@@ -53,6 +53,7 @@ def read_set(
                 sink.write(chunk.astype("<u8").tobytes())
                 ids += len(chunk)
     except psycopg.Error as error:
+        part.unlink(missing_ok=True)
         said = " ".join(str(error).split())
         raise StepError(f"the ids could not be read from {node.name}: {said}", "see the log of that server") from error
     completed_ns = time.monotonic_ns()
