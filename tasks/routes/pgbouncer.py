@@ -2,7 +2,8 @@
 
 Promises: clients are cut off and new ones held (`KILL`) before the file changes, and let in (`RESUME`) only after
 PgBouncer itself said that it leads to the new server; the file is whole at every moment, keeps owner and mode, and
-changes in nothing but `host` and `port` of the named databases. Where all is well already, nobody is cut off.
+changes in nothing but `host` and `port` of the named databases. Where all is well already, nobody is cut off. `KILL`
+also forgets that the old server failed, after which PgBouncer would wait for `server_login_retry`.
 Traps: the admin console knows the simple query protocol alone. The file must be on this machine: elsewhere, use the
 `hook` route. Source: PgBouncer, "Usage" (admin console), "Config".
 """
@@ -27,7 +28,7 @@ from tasks.process import Processes
 from tasks.routes.clients import ClientDsn, last_words, require_answer, require_each, require_node
 from tasks.routes.pgbouncer_ini import Address, addresses, sent_to
 
-_CALL_SECONDS = 5.0
+_CALL_SECONDS = 3.0
 _Console = psycopg.Connection[Any]
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 
