@@ -33,8 +33,10 @@ def takeover_of(history: History, name: str) -> Takeover | None:
 
 
 def worst_loss(accounting: Accounting, *, after_failback: bool) -> StageLoss | None:
-    """The whole read of a primary that misses the most, before the failback or from it on."""
+    """The whole read of a primary that misses the most before the failback; or from it on, and not before."""
     stages = [s for s in accounting.stages if (s.stage not in AFTER_TAKEOVER) == after_failback]
+    if after_failback:
+        stages = [s.model_copy(update={"lost": s.newly_lost, "rpo_seconds": s.newly_rpo_seconds}) for s in stages]
     return max(stages, key=lambda s: (s.lost, s.rpo_seconds), default=None)
 
 

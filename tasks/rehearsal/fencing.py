@@ -45,4 +45,4 @@ def prove_fence(node: Node, table: str, stage: str, now_ns: Callable[[], int]) -
 
 def _words(error: psycopg.Error) -> str:
     said = str(error).strip().splitlines()
-    return said[-1].strip() if said else type(error).__name__
+    return said[0].strip() if said else type(error).__name__
