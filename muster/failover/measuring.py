@@ -13,7 +13,6 @@ from muster.failover.observations import (
     Promoted,
     Rejoined,
     Rerouted,
-    StageLoss,
     Struck,
     Surveyed,
     Takeover,
@@ -32,12 +31,26 @@ def takeover_of(history: History, name: str) -> Takeover | None:
     return next((t for t in history.observed(Takeover) if t.name == name), None)
 
 
-def worst_loss(accounting: Accounting, *, after_failback: bool) -> StageLoss | None:
-    """The whole read of a primary that misses the most before the failback; or from it on, and not before."""
+@dataclass(frozen=True)
+class Loss:
+    """What a takeover lost, by the whole read that misses the most."""
+
+    node: str
+    acknowledged: int
+    lost: int
+    seconds: float
+
+
+def loss_of(accounting: Accounting, *, after_failback: bool) -> Loss | None:
+    """The worst loss that the takeover, or the failback, brought; what the one lost is not told of the other again."""
     stages = [s for s in accounting.stages if (s.stage not in AFTER_TAKEOVER) == after_failback]
-    if after_failback:
-        stages = [s.model_copy(update={"lost": s.newly_lost, "rpo_seconds": s.newly_rpo_seconds}) for s in stages]
-    return max(stages, key=lambda s: (s.lost, s.rpo_seconds), default=None)
+    losses = [
+        Loss(s.node, s.acknowledged, s.newly_lost, s.newly_rpo_seconds)
+        if after_failback
+        else Loss(s.node, s.acknowledged, s.lost, s.rpo_seconds)
+        for s in stages
+    ]
+    return max(losses, key=lambda loss: (loss.lost, loss.seconds), default=None)
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from muster.failover.checks import failback_rpo, failback_rto, rpo, rto
 from muster.failover.measuring import (
     conditions,
     format_milliseconds,
+    loss_of,
     parts_of,
     redundancy_lost_seconds,
     replay_lag_bytes,
     takeover_of,
-    worst_loss,
 )
 from muster.failover.observations import (
     Accounting,
@@ -122,15 +122,16 @@ def _split(history: History) -> str:
 
 
 def _rpo(accounting: Accounting | None, *, after_failback: bool) -> float | None:
-    loss = worst_loss(accounting, after_failback=after_failback) if accounting else None
-    return loss.rpo_seconds if loss else None
+    loss = loss_of(accounting, after_failback=after_failback) if accounting else None
+    return loss.seconds if loss else None
 
 
 def _lost(accounting: Accounting | None, *, after_failback: bool) -> str:
-    loss = worst_loss(accounting, after_failback=after_failback) if accounting else None
+    loss = loss_of(accounting, after_failback=after_failback) if accounting else None
     if loss is None:
         return "no whole read of a primary"
-    return f"{loss.lost:,} of {loss.acknowledged:,} acknowledged writes missing on {loss.node}"
+    again = " that were there before" if after_failback else ""
+    return f"{loss.lost:,} of {loss.acknowledged:,} acknowledged writes{again} missing on {loss.node}"
 
 
 def _facts(history: History, plan: Plan) -> Iterator[tuple[str, str]]:
