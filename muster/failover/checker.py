@@ -11,7 +11,8 @@ last read, so that there are none. Unknown attempts are *unknown-present* or *un
 failed ones that are there are *failed-present*. Where no primary was read, all of these are zero.
 A *stage's loss* is the same for each whole read of a primary. Its RPO: for each server, the time from its oldest
 missing acknowledgement to its last acknowledgement before the read; the longest of them. So it holds for the takeover
-and for the failback alike, and what a server acknowledged that was fenced too late counts in full.
+and for the failback alike, and what a server acknowledged that was fenced too late counts in full. *Newly lost*
+is what no whole read of a primary had missed before: a stage's own loss.
 *Resurrected*: over before the first whole read of a primary that was invoked at or after the promotion, absent there,
 and present in a later one of a primary. An unknown attempt counts only when it was made in a session of another,
 known process than the one read: a call that is merely slow is no ghost.

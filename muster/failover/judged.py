@@ -1,6 +1,6 @@
 """A history held against every whole read of a primary: what is there, what is lost, what came back. See `checker`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from muster.failover.observations import SetRead, StageLoss
 from muster.failover.servers import process_of
 from muster.failover.wholereads import (
     AWAY,
+    MISSED,
     PRESENT,
     RESURRECTED,
     Marks,
@@ -84,17 +85,39 @@ def _mark_resurrected(marks: Marks) -> None:
 
 
 def _stage_loss(read: SetRead, logs: Logs, judged: Judged) -> StageLoss:
-    acknowledged = lost = 0
-    oldest: dict[int, int] = {}
+    acknowledged, lost, newly = 0, _Loss(), _Loss()
     for attempts in logs.connections.values():
         missing = judged.lost(attempts)
         acknowledged += int(_acknowledged_before(attempts, read).sum())
-        lost += int(missing.sum())
+        lost.add(attempts, missing)
+        newly.add(attempts, missing & ~judged.marked(attempts, MISSED))
+        judged.marks[attempts.connection][missing] |= MISSED
+    newest = _newest(logs, read) if lost.count else {}
+    return StageLoss(
+        stage=read.stage,
+        node=read.node,
+        acknowledged=acknowledged,
+        lost=lost.count,
+        rpo_seconds=lost.seconds(newest),
+        newly_lost=newly.count,
+        newly_rpo_seconds=newly.seconds(newest),
+    )
+
+
+@dataclass
+class _Loss:
+    """Acknowledged attempts that are missing: how many, and the oldest acknowledgement of each server."""
+
+    count: int = 0
+    oldest: dict[int, int] = field(default_factory=dict)
+
+    def add(self, attempts: Attempts, missing: Bools) -> None:
+        self.count += int(missing.sum())
         for server, times in times_by_server(attempts, missing):
-            oldest[server] = min(oldest.get(server, NEVER), int(times.min()))
-    newest = _newest(logs, read) if lost else {}
-    rpo = max((newest[server] - at for server, at in oldest.items()), default=0)
-    return StageLoss(stage=read.stage, node=read.node, acknowledged=acknowledged, lost=lost, rpo_seconds=rpo / 1e9)
+            self.oldest[server] = min(self.oldest.get(server, NEVER), int(times.min()))
+
+    def seconds(self, newest: Mapping[int, int]) -> float:
+        return max((newest[server] - at for server, at in self.oldest.items()), default=0) / 1e9
 
 
 def _newest(logs: Logs, read: SetRead) -> dict[int, int]:

@@ -331,7 +331,10 @@ class StageLoss(_Part):
     acknowledged: int
     lost: int
     rpo_seconds: float
-    """From the acknowledgement of the oldest missing write to the last acknowledgement before the takeover."""
+    """From the acknowledgement of the oldest missing write to the last one of the server that had acknowledged it."""
+    newly_lost: int = 0
+    """Of the lost, those that no whole read of a primary before this one missed: a failback's own loss."""
+    newly_rpo_seconds: float = 0.0
 
 
 class Accounting(Observation):

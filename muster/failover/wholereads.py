@@ -25,6 +25,8 @@ AWAY = np.uint8(4)
 """Not there in the new primary's first, though its call was over."""
 RESURRECTED = np.uint8(8)
 """There in a later one all the same."""
+MISSED = np.uint8(16)
+"""Acknowledged before one of them was read, and not there."""
 
 
 def blank_marks(connections: Mapping[int, Attempts]) -> Marks:

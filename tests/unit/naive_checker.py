@@ -155,7 +155,7 @@ class NaiveChecker:
             is_damaged=self.is_damaged,
             total=Tally(phase="total", **counts),
             phases=tuple(tallies.values()),
-            stages=tuple(self._stage(read, set(ids)) for read, ids in self.truths),
+            stages=tuple(self._stage(*truth, self.truths[:nth]) for nth, truth in enumerate(self.truths)),
             unexpected=len({n for _, ids in self.truths for n in ids} - set(self.calls)),
             lost_ids=tuple(sorted(lost))[:100],
             resurrected_ids=tuple(sorted(resurrected))[:100],
@@ -188,20 +188,29 @@ class NaiveChecker:
         gone = {c for c in map(self.calls.get, later - set(there)) if c is not None and c.was_over(first.invoked_ns)}
         return {c.id for c in gone if c.kind != INFO or (c.server and c.server.rpartition("/")[0] != here)}
 
-    def _stage(self, read: SetRead, there: set[int]) -> StageLoss:
+    def _stage(self, read: SetRead, ids: list[int], earlier: list[tuple[SetRead, list[int]]]) -> StageLoss:
         acknowledged = [c for c in self.calls.values() if c.was_acknowledged(read.invoked_ns)]
-        missing = [c for c in acknowledged if c.id not in there]
-        spans = [0]
-        for server in {c.server for c in missing}:
-            oldest = min(c.ended or 0 for c in missing if c.server == server)
-            spans.append(max(c.ended or 0 for c in acknowledged if c.server == server) - oldest)
+        missing = [c for c in acknowledged if c.id not in set(ids)]
+        newly = [
+            c for c in missing
+            if not any(c.was_acknowledged(before.invoked_ns) and c.id not in there for before, there in earlier)
+        ]  # fmt: skip
         return StageLoss(
             stage=read.stage,
             node=read.node,
             acknowledged=len(acknowledged),
             lost=len(missing),
-            rpo_seconds=max(spans) / 1e9,
+            rpo_seconds=self._span(missing, acknowledged),
+            newly_lost=len(newly),
+            newly_rpo_seconds=self._span(newly, acknowledged),
         )
+
+    def _span(self, missing: list[Call], acknowledged: list[Call]) -> float:
+        spans = [0]
+        for server in {c.server for c in missing}:
+            oldest = min(c.ended or 0 for c in missing if c.server == server)
+            spans.append(max(c.ended or 0 for c in acknowledged if c.server == server) - oldest)
+        return max(spans) / 1e9
 
     def _tally(self, phase: str, lost: set[int], resurrected: set[int], doubled: set[int]) -> Tally:
         calls = {c.id: c for c in self.calls.values() if self._phase(c.invoked) == phase}

@@ -178,6 +178,15 @@ class TestRecoveryPoint:
             ("account", "a", 2, 1),
         ]
 
+    def test_a_failback_answers_for_its_own_loss_alone(self, paper: PaperHistory) -> None:
+        paper.acknowledged([1, 2, 3], 10)
+        paper.acknowledged([4, 5, 6, 7], 100, NEW)
+        seen = judge(paper, paper.whole([1], 50), paper.whole([1, 4, 7], 200, server=HOME, stage="account"))
+        first, last = seen.stages
+        assert (first.lost, first.newly_lost, first.newly_rpo_seconds) == (2, 2, first.rpo_seconds)
+        assert (last.lost, last.newly_lost) == (4, 2)
+        assert (last.rpo_seconds, last.newly_rpo_seconds) == (4e-9, 4e-9)
+
 
 class TestPhases:
     def test_an_attempt_belongs_where_it_was_invoked(self, paper: PaperHistory) -> None:
