@@ -19,6 +19,8 @@ from tasks.process import Processes
 from tasks.regions.pair import Pair
 from tasks.targets.embedded_regions import open_target
 from tasks.targets.promotable import Promotable
+from tasks.targets.streaming import open_target as open_streaming
+from tests.real.pair_hooks import hooks
 
 
 @dataclass(frozen=True)
@@ -53,4 +55,27 @@ def embedded_regions(folder: Path) -> Iterator[Subject]:
         shutil.rmtree(sockets)
 
 
-CASES: Mapping[str, Case] = {"embedded-regions": embedded_regions}
+@contextmanager
+def streaming(folder: Path) -> Iterator[Subject]:
+    """The same servers, known by their DSNs alone, with commands for what takes the machine."""
+    sockets = Path(tempfile.mkdtemp(prefix="mstr", dir="/tmp"))
+    processes = Processes(folder / "processes", folder / "logs")
+    pair = Pair(folder / "regions", sockets, processes)
+    named = ("fence", "rejoin", "revive", "salvage", "stop", "kill", "freeze", "thaw", "cut", "heal")
+    try:
+        made = pair.start()
+        keys: dict[str, object] = {
+            "system_identifier": made.system_identifier,
+            "nodes": [node.model_dump() for node in pair.nodes()],
+            "hooks": hooks(pair.home, *named),
+            "clear_synchronous": True,
+        }
+        without = {Scenario.SLOW_LINK, Scenario.DISK_FULL}
+        yield Subject(open_streaming(keys, Settings(home=folder / "home")), frozenset(Scenario) - without)
+    finally:
+        pair.stop()
+        processes.close()
+        shutil.rmtree(sockets)
+
+
+CASES: Mapping[str, Case] = {"embedded-regions": embedded_regions, "streaming": streaming}

@@ -1,0 +1,1 @@
+"""Two PostgreSQL servers with streaming replication, known by their DSNs alone."""
