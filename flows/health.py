@@ -28,8 +28,10 @@ from muster.deck.section import renew
 from muster.deck.wording import gravest_first, headline
 from muster.ledger import open_ledger
 from muster.notify.send import Notifier
+from muster.readiness.looking import Looker
 from muster.settings import Settings
 from muster.watch.concerns import MUSTER, Concern, Condition, Key
+from muster.watch.conditions import OF_READINESS
 from muster.watch.round import Round, run_round
 from muster.watch.shelf import Shelf
 from muster.watch.sights import look_at_targets
@@ -55,10 +57,17 @@ def health() -> State:
         look_at_targets(conductor, shelf.plans, _LOOKING_SECONDS)
         outbound = Notifier(shelf.routes, link=str(PREFECT_UI_URL.value() or ""))
         done = run_round(
-            conductor, shelf.plans, shelf.cards, outbound, read_all=shelf.is_whole, looked=_looked_at(shelf)
+            conductor,
+            shelf.plans,
+            shelf.cards,
+            outbound,
+            read_all=shelf.is_whole,
+            looked=_looked_at(shelf),
+            looker=Looker("health"),
         )
     _start_late_slots(settings, shelf, done)
     _tell_overdue(shelf, done)
+    _tell_readiness(shelf, done)
     deck = read_deck(settings)
     _write(settings, deck)
     _show(deck)
@@ -97,6 +106,17 @@ def _tell_overdue(shelf: Shelf, done: Round) -> None:
     for concern in done.raised:
         if concern.condition in _OVERDUE and concern.subject in plans:
             tell(plans[concern.subject], "plan.overdue", concern.why)
+
+
+def _tell_readiness(shelf: Shelf, done: Round) -> None:
+    """Once each time a target stops being ready or seen, and once when it is ready again."""
+    plans = {plan.name: plan for plan in shelf.plans}
+    for concern in done.raised:
+        if concern.condition in OF_READINESS and concern.subject in plans:
+            tell(plans[concern.subject], f"plan.{concern.condition.value.replace(' ', '-')}", concern.why)
+    for alert in done.resolved:
+        if alert.condition in OF_READINESS and alert.subject in done.ready and alert.subject in plans:
+            tell(plans[alert.subject], "plan.ready", f"it was {alert.condition} since {alert.since:%Y-%m-%d %H:%M} UTC")
 
 
 def _write(settings: Settings, deck: Deck) -> None:

@@ -35,6 +35,8 @@ class PlanCard(NamedTuple):
     interval_seconds: float
     """The longest time between two slots."""
     path: str
+    look_every_seconds: float | None = None
+    """How often the target's readiness is looked at; `None` where the kind of drill has no look."""
 
     def cadence(self) -> "Cadence":
         """The cadence, parsed."""
@@ -67,4 +69,5 @@ def card_of(plan: "Plan", path: str = "") -> PlanCard:
         grace_seconds=cadence.grace_period.total_seconds(),
         interval_seconds=cadence.gaps[1].total_seconds(),
         path=path,
+        look_every_seconds=plan.look_every.total_seconds() if plan.look_every else None,
     )

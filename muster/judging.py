@@ -125,6 +125,7 @@ def summarise(drill: Drill, plan: Plan, history: History) -> Summary:
         trigger=opened.body.get("trigger", ""),
         flow_run=opened.body.get("flow_run", ""),
         requested_by=opened.body.get("requested_by", ""),
+        last_look=opened.body.get("last_look", ""),
         approval=approval.words_of(history),
     )
 

@@ -10,11 +10,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from muster import __version__
+from muster.cards import card_of
 from muster.clock import AHEAD
 from muster.errors import Refusal
 from muster.ledger import Ledger, NewRun, Proof, Trigger
+from muster.ledger.standing import LastLook
 from muster.ownership import LEASE_SECONDS, this_process
 from muster.plan import Plan
+from muster.quantity import format_seconds
+from muster.readiness.states import ready_of
 from muster.saga import Injection
 
 
@@ -46,6 +50,7 @@ def opening_of(ledger: Ledger, brief: Mapping[str, Any], plan: Plan, request: Re
         "flow_run": request.flow_run,
         "muster": __version__,
         "last_proven": proof_words(ledger.last_proof(plan.kind)),
+        "last_look": look_words(plan, ledger.last_look(plan.name), ledger.now()),
     }
 
 
@@ -91,3 +96,13 @@ def proof_words(proof: Proof | None) -> str:
         f"{proof.at:%Y-%m-%d %H:%M} UTC: {proof.caught} of {proof.planted} planted faults caught,"
         f" {proof.quiet} of {proof.healthy} healthy forms passed"
     )
+
+
+def look_words(plan: Plan, last: LastLook | None, now: datetime) -> str:
+    """What the newest look at the plan's target saw, when and by whom; nothing where there is no such look."""
+    ready = ready_of(card_of(plan), last, now)
+    if ready is None or ready.looked_at is None:
+        return f"{ready.state}: {ready.why}" if ready else ""
+    why = f" ({ready.why})" if ready.why else ""
+    age = format_seconds(max(0.0, (now - ready.looked_at).total_seconds()))
+    return f"{ready.state}{why}, last looked at {ready.looked_at:%Y-%m-%d %H:%M:%S} UTC by {ready.by}, {age} before"

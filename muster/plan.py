@@ -145,6 +145,12 @@ class Plan(Strict):
         return _digest(self.model_dump(mode="json", include={"kind", "environment", "target", "objectives", self.kind}))
 
     @property
+    def look_every(self) -> timedelta | None:
+        """How often the target's readiness is looked at: `ready.every` in the section of its kind, if it has that."""
+        every = getattr(getattr(getattr(self, self.kind), "ready", None), "every", None)
+        return every if isinstance(every, timedelta) else None
+
+    @property
     def group(self) -> str:
         """Plans of the same group never run at the same time."""
         return self.concurrency or f"target-{_digest(self.model_dump(mode='json', include={'target'}))[:16]}"

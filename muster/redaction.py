@@ -27,6 +27,13 @@ def known_secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(sorted((s for s in found if len(s) >= _SHORTEST), key=len, reverse=True))
 
 
+def redacted(text: str, environment: Mapping[str, str]) -> str:
+    """The text without the secrets of an environment."""
+    for secret in known_secrets(environment):
+        text = text.replace(secret, HIDDEN.decode())
+    return text
+
+
 def redact_logs(folder: Path, secrets: tuple[str, ...]) -> None:
     """Rewrite every log in the folder that holds a secret; the others stay as they are."""
     hidden = [secret.encode() for secret in secrets]

@@ -114,5 +114,7 @@ class Summary(_Frozen):
     """Id of the Prefect flow run that ran it, if one did."""
     requested_by: str = ""
     """Who asked for the run, as stated; empty for a schedule."""
+    last_look: str = ""
+    """What the newest look at the target saw before the run, when and by whom; empty where there is no such look."""
     approval: str = ""
     """Who approved or denied it, and when, in words; empty where the plan asks for no approval."""

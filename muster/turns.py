@@ -53,10 +53,18 @@ def _why_wait(lock: IO[str], ledger: Ledger, group: str) -> str:
         return "another drill of its group has the turn"
     now = datetime.now(UTC)
     for run in ledger.unfinished_runs():
-        is_driven = run.outcome is None and run.lease_until > now and not is_dead(run.owner)
-        if is_driven and _group_of(ledger, run) == group:
+        if _is_driven(run, now) and _group_of(ledger, run) == group:
             return f"run {run.run} of its group is still going on"
     return ""
+
+
+def groups_going_on(ledger: Ledger) -> frozenset[str]:
+    """The groups of which a drill is being driven now, on whichever machine."""
+    return frozenset(_group_of(ledger, run) for run in ledger.unfinished_runs() if _is_driven(run, datetime.now(UTC)))
+
+
+def _is_driven(run: Run, now: datetime) -> bool:
+    return run.outcome is None and run.lease_until > now and not is_dead(run.owner)
 
 
 def _group_of(ledger: Ledger, run: Run) -> str:

@@ -98,6 +98,18 @@ def status(
 
 
 @app.command()
+def ready(
+    plan: Annotated[str | None, typer.Argument(metavar="[PLAN]", help="One plan; default: all with a look.")] = None,
+    who: Who = "",
+    as_json: AsJson = False,
+) -> int:
+    """Look at targets now, harmlessly: is each ready for its drill, or the real thing? It proves nothing."""
+    from muster.cli.ready import ready
+
+    return ready(_settings(), plan, who=who, as_json=as_json)
+
+
+@app.command()
 def calendar(
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write here; default: standard output.")] = None,
     days: Annotated[int, typer.Option(min=1, max=1830, help="How far ahead.")] = 366,

@@ -16,6 +16,7 @@ from muster.cli.interrupts import terminated_as_interrupted
 from muster.errors import MusterError, UsageError
 from muster.ledger import open_ledger
 from muster.notify.send import Notifier, Receipt
+from muster.readiness.looking import Looker
 from muster.settings import Settings
 from muster.verdict import ExitCode
 from muster.watch.concerns import KINDS, MUSTER, Concern, Condition, Key
@@ -56,6 +57,7 @@ class Watcher:
     outbound: Notifier = field(init=False)
     outage: Outage = field(default_factory=Outage)
     ping_fault: str = ""
+    looker: Looker = field(default_factory=lambda: Looker("watch"))
 
     def __post_init__(self) -> None:
         self.outbound = Notifier(self.shelf.routes)
@@ -97,6 +99,7 @@ class Watcher:
                 self.outbound,
                 read_all=self.shelf.is_whole,
                 looked=looked,
+                looker=self.looker,
             )
         _report(done)
         _say_refusals(self.outage.over(self.outbound, datetime.now(UTC)))

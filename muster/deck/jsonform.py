@@ -54,7 +54,8 @@ def read_json(text: str | bytes) -> Deck:
 
 def _of_row(row: Row) -> str:
     proven = row.proven._asdict() if row.proven else None
-    return _text(row._asdict() | {"proven": proven, "recent": [mark._asdict() for mark in row.recent]})
+    ready = row.ready._asdict() if row.ready else None
+    return _text(row._asdict() | {"proven": proven, "ready": ready, "recent": [mark._asdict() for mark in row.recent]})
 
 
 def _of_trouble(trouble: Trouble) -> str:
@@ -80,3 +81,5 @@ def _moments(deck: Deck) -> Iterator[datetime]:
         yield from (mark.at for mark in row.recent)
         if row.proven:
             yield row.proven.at
+        if row.ready:
+            yield from filter(None, (row.ready.since, row.ready.looked_at))

@@ -2,7 +2,8 @@
 
 Promises: every expected drill is a case; what is not healthy fails or errs, and nothing is `skipped`, which most CIs
 show as good: `failing` and `overdue` are failures (a promise was tested, or was to be, and not kept), `never` and
-`changed` are errors (nothing shows what was promised). `due` is healthy until its grace is over.
+`changed` are errors (nothing shows what was promised). `due` is healthy until its grace is over. What was seen of
+targets between drills has cases of its own: `not ready` fails, `not seen` errs, and neither says that a drill did.
 """
 
 from collections.abc import Iterable
@@ -12,8 +13,10 @@ from xml.etree import ElementTree as xml
 from muster.cadence.states import State
 from muster.deck import wording
 from muster.deck.model import Deck, Row, Trouble
+from muster.readiness.states import Readiness, Ready
 
 _VERDICTS = {State.FAILING: "failure", State.OVERDUE: "failure", State.NEVER: "error", State.CHANGED: "error"}
+_SEEN = {Readiness.NOT_READY: "failure", Readiness.NOT_SEEN: "error"}
 
 
 def render_junit(deck: Deck) -> str:
@@ -22,6 +25,8 @@ def render_junit(deck: Deck) -> str:
     kinds = dict.fromkeys(row.kind for row in deck.rows)
     for kind in kinds:
         _suite(root, deck, kind, [_case(row, deck) for row in deck.rows if row.kind == kind])
+    if seen := [_target(row, row.ready) for row in deck.rows if row.ready]:
+        _suite(root, deck, "readiness", seen)
     if deck.troubles:
         _suite(root, deck, "muster", map(_trouble, deck.troubles))
     _count(root, root.iter("testcase"))
@@ -73,6 +78,18 @@ def _told(row: Row, deck: Deck) -> Iterable[str]:
     yield f"owner: {row.owner}"
     yield f"controls: {', '.join(row.controls) or 'none named'}"
     yield f"evidence: {row.evidence or 'none'}"
+
+
+def _target(row: Row, ready: Ready) -> xml.Element:
+    case = xml.Element("testcase", classname="muster.readiness", name=wording.line(row.plan), time="0.000")
+    looked = wording.looked_words(ready, to_the_minute=True) or "never looked at"
+    told = "\n".join(map(wording.line, (ready.why or ready.state, looked, "seen, not proven", f"owner: {row.owner}")))
+    if tag := _SEEN.get(ready.state):
+        message = wording.line(f"{ready.state}: {ready.why}")
+        xml.SubElement(case, tag, type=ready.state.value, message=message).text = told
+    else:
+        xml.SubElement(case, "system-out").text = told
+    return case
 
 
 def _trouble(trouble: Trouble) -> xml.Element:

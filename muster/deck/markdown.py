@@ -34,7 +34,7 @@ def render_markdown(
     listed = wording.listed(rows, MOST_HEALTHY, MOST_ROWS)
     before = "\n\n".join((_head(deck, to_the_minute=to_the_minute), *_troubles(deck)))
     left = None if room is None else room - len(before.encode()) - _AROUND
-    lines = _that_fit((_line(row, deck, line_break) for row in listed), left)
+    lines = _that_fit((_line(row, deck, line_break, to_the_minute=to_the_minute) for row in listed), left)
     shown = set(map(id, listed[: len(lines)]))
     parts = (before, _table(lines), _folded([row for row in rows if id(row) not in shown]), _foot(deck))
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -83,8 +83,8 @@ def _folded(rows: Sequence[Row]) -> str:
     return f"And {len(rows):,} more: {wording.counts_of(rows)}. `muster deck --json` lists every one."
 
 
-def _line(row: Row, deck: Deck, line_break: str) -> str:
-    cells = (_signal(row), _value(row, deck), _notes(row, deck))
+def _line(row: Row, deck: Deck, line_break: str, *, to_the_minute: bool) -> str:
+    cells = (_signal(row), _value(row, deck, to_the_minute=to_the_minute), _notes(row, deck))
     return f"| {' | '.join(line_break.join(part for part in cell if part) for cell in cells)} |"
 
 
@@ -94,13 +94,23 @@ def _signal(row: Row) -> tuple[str, ...]:
     return f"**{text(row.plan)}**", f"{text(row.kind)}, {text(row.environment)}"
 
 
-def _value(row: Row, deck: Deck) -> tuple[str, ...]:
+def _value(row: Row, deck: Deck, *, to_the_minute: bool) -> tuple[str, ...]:
     passed = f": passed {wording.day(row.pass_at)}, {wording.age_beside_cadence(row, deck.at)}" if row.pass_at else ""
     return (
         f"{wording.MARKS[row.state]} **{row.state}**{passed}",
+        _readiness(row, to_the_minute=to_the_minute),
         _measure("RTO", row, "rto_seconds", row.rto_seconds, row.rto_objective),
         _measure("RPO", row, "rpo_seconds", row.rpo_seconds, row.rpo_objective),
     )
+
+
+def _readiness(row: Row, *, to_the_minute: bool) -> str:
+    """What was seen, apart from what was proven, and said to be so."""
+    if row.ready is None:
+        return ""
+    looked = text(wording.looked_words(row.ready, to_the_minute=to_the_minute))
+    seen = f"{wording.READY_MARKS[row.ready.state]} **{row.ready.state}** (seen, not proven)"
+    return "; ".join(part for part in (seen, looked, f"**{text(row.ready.why)}**" if row.ready.why else "") if part)
 
 
 def _measure(name: str, row: Row, measure: str, measured: float | None, objective: float | None) -> str:

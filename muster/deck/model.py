@@ -13,7 +13,8 @@ from muster.cadence.states import State, condition_of
 from muster.cards import PlanCard
 from muster.clock import AHEAD
 from muster.ledger.standing import Mark, Overview, Proven, Standing
-from muster.watch.conditions import OF_PLANS, Condition
+from muster.readiness.states import Ready, ready_of
+from muster.watch.conditions import OF_PLANS, OF_READINESS, Condition
 
 EXPECTED = ("restore", "failover", "spark", "cutover", "incident")
 """Kinds of drill that a deck shows even when no plan covers them."""
@@ -57,6 +58,8 @@ class Row(NamedTuple):
     recent: Sequence[Mark]
     path: str = ""
     """The plan's file."""
+    ready: Ready | None = None
+    """What was seen of the target between drills, apart from what they proved; `None` where there is no such look."""
 
 
 class Trouble(NamedTuple):
@@ -82,14 +85,15 @@ class Deck(NamedTuple):
 
 def build_deck(cards: Iterable[PlanCard], overview: Overview, now: datetime) -> Deck:
     """The deck of these plans, in their order, then the kinds that no plan covers."""
-    rows = tuple(_row(card, overview.standings.get(card.name), overview.proven.get(card.kind), now) for card in cards)
+    rows = tuple(_row(card, overview, now) for card in cards)
     covered = {row.kind for row in rows}
     gaps = tuple(_uncovered(kind) for kind in EXPECTED if kind not in covered)
     troubles = _troubles(overview, {row.plan for row in rows}, now)
     return Deck(at=now, watched_at=overview.beats.get("watch"), rows=rows + gaps, troubles=troubles)
 
 
-def _row(card: PlanCard, standing: Standing | None, proven: Proven | None, now: datetime) -> Row:
+def _row(card: PlanCard, overview: Overview, now: datetime) -> Row:
+    standing = overview.standings.get(card.name)
     condition = condition_of(card, standing, now)
     known = standing or Standing(card.name)
     return Row(
@@ -116,9 +120,10 @@ def _row(card: PlanCard, standing: Standing | None, proven: Proven | None, now: 
         rpo_seconds=known.pass_rpo,
         rpo_objective=card.rpo_seconds,
         evidence=known.pass_bundle,
-        proven=proven,
+        proven=overview.proven.get(card.kind),
         recent=known.recent,
         path=card.path,
+        ready=ready_of(card, overview.looks.get(card.name), now),
     )
 
 
@@ -135,7 +140,7 @@ def _troubles(overview: Overview, plans: set[str], now: datetime) -> tuple[Troub
     found = [
         Trouble(a.subject, a.condition, a.severity, a.words, a.since)
         for a in overview.alerts
-        if not (a.condition in OF_PLANS and a.subject in plans)
+        if not (a.condition in OF_PLANS | OF_READINESS and a.subject in plans)
         and not (overview.stop and a.condition == Condition.STOPPED)
     ]
     if overview.stop is not None:

@@ -1,6 +1,7 @@
 """What on a deck asks for action, as one flat list: annotations and code quality reports are drawn from it.
 
-Promises: every row that is not healthy and every trouble is on it, the gravest first.
+Promises: every row that is not healthy, every target that is not seen ready and every trouble is on it, the gravest
+first.
 """
 
 from typing import NamedTuple
@@ -8,6 +9,7 @@ from typing import NamedTuple
 from muster.cadence.states import State
 from muster.deck import wording
 from muster.deck.model import Deck, Row, Trouble
+from muster.readiness.states import Ready
 
 _URGENT = frozenset({State.FAILING, State.OVERDUE})
 
@@ -26,8 +28,10 @@ class Problem(NamedTuple):
 
 def problems_of(deck: Deck) -> tuple[Problem, ...]:
     """Troubles of Muster itself first: while it is stopped or unwatched, the rest may be worse than it looks."""
-    rows = (row for row in wording.gravest_first(deck.rows) if row.state not in wording.HEALTHY)
-    return (*map(_of_trouble, deck.troubles), *map(_of_row, rows))
+    rows = wording.gravest_first(deck.rows)
+    behind = (row for row in rows if row.state not in wording.HEALTHY)
+    targets = (_of_target(row, row.ready) for row in rows if row.ready and wording.is_unready(row))
+    return (*map(_of_trouble, deck.troubles), *map(_of_row, behind), *targets)
 
 
 def _of_trouble(trouble: Trouble) -> Problem:
@@ -41,3 +45,9 @@ def _of_row(row: Row) -> Problem:
     told = wording.line(f"{words}; owner: {row.owner}" if row.plan else words)
     subject = wording.line(row.plan or f"{row.kind} drills")
     return Problem(subject, row.state.value, told, row.state in _URGENT, wording.line(row.path))
+
+
+def _of_target(row: Row, ready: Ready) -> Problem:
+    """What was seen breaks no promise yet: the next drill would."""
+    told = wording.line(f"{ready.why}; owner: {row.owner}")
+    return Problem(wording.line(row.plan), ready.state.value, told, False, wording.line(row.path))

@@ -13,6 +13,7 @@ from muster.cadence.states import State
 from muster.deck.model import Deck, Row
 from muster.ledger.standing import Mark
 from muster.quantity import format_seconds
+from muster.readiness.states import Readiness, Ready
 from muster.report.wording import printable
 
 MARKS = {
@@ -36,6 +37,8 @@ TONES = {
     State.FRESH: "pass",
 }
 """The verdict whose colour a state wears."""
+READY_MARKS = {Readiness.NOT_READY: "✕", Readiness.NOT_SEEN: "○", Readiness.READY: "✓"}
+READY_TONES = {Readiness.NOT_READY: "fail", Readiness.NOT_SEEN: "inconclusive", Readiness.READY: "pass"}
 
 _BARS = "▁▂▃▄▅▆▇"
 _OVER = "█"
@@ -56,6 +59,25 @@ def name_of(row: Row) -> str:
 def signed(state: State) -> str:
     """The state with its sign: `✕ failing`."""
     return f"{MARKS[state]} {state}"
+
+
+def ready_signed(ready: Ready) -> str:
+    """What was seen of a target, with its sign: `✓ ready`."""
+    return f"{READY_MARKS[ready.state]} {ready.state}"
+
+
+def looked_words(ready: Ready, *, to_the_minute: bool) -> str:
+    """When and by whom a target was last looked at: `looked at 2026-11-24 by watch@db1, so since 2026-11-20`."""
+    if ready.looked_at is None:
+        return ""
+    told = minute if to_the_minute else day
+    since = f", so since {told(ready.since)}" if ready.since else ""
+    return f"last looked at {told(ready.looked_at)} by {ready.by}{since}"
+
+
+def is_unready(row: Row) -> bool:
+    """Whether the target was found not ready, or was not seen."""
+    return row.ready is not None and row.ready.state is not Readiness.READY
 
 
 def gravest_first(rows: Iterable[Row]) -> list[Row]:

@@ -17,6 +17,7 @@ from muster.deck.wording import span
 from muster.errors import MusterError
 from muster.gate.policy import Effect, GatePolicy, Match, Rule
 from muster.quantity import format_seconds
+from muster.readiness.states import Readiness, as_of
 from muster.verdict import ExitCode
 
 _RAN_BADLY = frozenset({"failed", "inconclusive", "aborted"})
@@ -148,7 +149,9 @@ def _fits(match: Match, row: Row) -> bool:
 
 
 def _as_of(row: Row, now: datetime) -> Row:
-    """The row at a later moment than its deck's: what was fresh may be due by now."""
+    """The row at a later moment than its deck's: what was fresh may be due by now, what was ready not seen."""
+    if row.ready is not None:
+        row = row._replace(ready=as_of(row.ready, now, row.plan))
     if row.state not in (State.FRESH, State.DUE) or row.due_at is None or row.overdue_at is None:
         return row
     if now > row.overdue_at:
@@ -160,6 +163,7 @@ def _by_rule(rule: Rule, row: Row, now: datetime) -> Iterator[Reason]:
     for effect, words, run, unknown in (
         *_by_state(rule, row, now),
         *_by_age(rule, row, now),
+        *_by_readiness(rule, row),
         *_by_proof(rule, row, now),
     ):
         yield Reason(effect, words, row.plan, rule.name, row.owner, run, unknown)
@@ -210,6 +214,12 @@ def _by_age(rule: Rule, row: Row, now: datetime) -> Iterator[Found]:
         elif why := _untrusted(row.pass_at, now, most):
             yield effect, f"its last pass {why}", run, row.pass_at > now
             return
+
+
+def _by_readiness(rule: Rule, row: Row) -> Iterator[Found]:
+    if row.ready is not None and row.ready.state is not Readiness.READY:
+        words = f"its target is {row.ready.state}: {row.ready.why}"
+        yield rule.unready, words, f"muster ready {row.plan}", row.ready.state is Readiness.NOT_SEEN
 
 
 def _by_proof(rule: Rule, row: Row, now: datetime) -> Iterator[Found]:

@@ -78,6 +78,8 @@ class Rule(_Strict):
     max_age: Age | None = None
     """A last pass older than this blocks, and so does none at all."""
     warn_age: Age | None = None
+    unready: Effect = Effect.WARN
+    """What it does when a plan's target is not ready now, or was not seen lately; plans without such a look pass by."""
     proven_within: Age | None = None
     """Negative controls of the plan's kind have to be this new and complete: every fault caught, every form quiet."""
 
@@ -85,8 +87,10 @@ class Rule(_Strict):
     def _judges_something(self) -> "Rule":
         if both := set(self.block_on) & set(self.warn_on):
             raise ValueError(f"{', '.join(sorted(both))} is in 'block_on' and in 'warn_on'")
-        if not (self.block_on or self.warn_on or self.outcomes or self.max_age or self.warn_age or self.proven_within):
-            raise ValueError("asks for nothing: give it 'block_on', 'warn_on', 'outcomes', an age or 'proven_within'")
+        asked = (self.block_on, self.warn_on, self.outcomes, self.max_age, self.warn_age, self.proven_within)
+        if not any(asked) and "unready" not in self.model_fields_set:
+            wanted = "'block_on', 'warn_on', 'outcomes', an age, 'unready' or 'proven_within'"
+            raise ValueError(f"asks for nothing: give it {wanted}")
         if self.max_age and self.warn_age and self.warn_age >= self.max_age:
             raise ValueError("'warn_age' has to be shorter than 'max_age'")
         return self

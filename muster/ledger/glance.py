@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from muster.ledger.address import postgres_arguments, sqlite_file
 from muster.ledger.errors import LedgerError, first_line
 from muster.ledger.migrations import HEAD
-from muster.ledger.reading import collector_paused, moment_of, run_glance_of, standing_of
+from muster.ledger.reading import collector_paused, last_look_of, moment_of, run_glance_of, standing_of
 from muster.ledger.standing import Alarm, Halt, Overview, Proven, RunGlance, Standing
 
 Read = TypeVar("Read")
@@ -34,6 +34,9 @@ STANDINGS = f"SELECT {', '.join(Standing._fields)} FROM standings"  # noqa: S608
 ALERTS = "SELECT subject, condition, severity, words, since FROM alerts WHERE resolved_at IS NULL ORDER BY since, id"
 BEATS = "SELECT name, at FROM beats"
 STOP = 'SELECT at, "by", reason FROM stops WHERE resumed_at IS NULL ORDER BY id DESC LIMIT 1'
+LOOKS = """
+SELECT plan, number, at, "by", host, substance, verdict, since, seconds, times, why, advice FROM readiness
+"""
 HISTORY = f"""
 SELECT {", ".join(RunGlance._fields)} FROM runs WHERE plan = :plan
 ORDER BY scheduled_at DESC, run DESC LIMIT :limit
@@ -91,7 +94,8 @@ def _overview(database: _Database) -> Overview:
     alerts = tuple(Alarm._make((*told, moment_of(since))) for *told, since in database.rows(ALERTS))
     beats = {name: moment_of(at) for name, at in database.rows(BEATS)}
     stops = [Halt(moment_of(at), by, reason) for at, by, reason in database.rows(STOP)]
-    return Overview(now, standings, proven, alerts, beats, stops[0] if stops else None)
+    looks = {row[0]: last_look_of(row) for row in database.rows(LOOKS)}
+    return Overview(now, standings, proven, alerts, beats, stops[0] if stops else None, looks)
 
 
 def _history(database: _Database, plan: str, limit: int) -> tuple[RunGlance, ...]:

@@ -5,11 +5,12 @@ Promise: a method that returned has written durably, in one transaction.
 
 from muster.ledger.control import Control
 from muster.ledger.journals import Journals
+from muster.ledger.looks import Looks
 from muster.ledger.plans import Plans
 from muster.ledger.proofs import Proofs
 from muster.ledger.runs import Runs
 from muster.ledger.watching import Watching
 
 
-class Ledger(Runs, Journals, Plans, Control, Watching, Proofs):
+class Ledger(Runs, Journals, Plans, Control, Watching, Looks, Proofs):
     """An open ledger, safe to share between threads. Made by `open_ledger`; closed by `close` or `with`."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from muster.ledger.standing import Mark, RunGlance, Standing
+from muster.ledger.standing import LastLook, Mark, RunGlance, Standing
 
 _MOMENTS = tuple(
     place for place, name in enumerate(Standing._fields) if name.endswith("_at") or name in ("since", "accounted_until")
@@ -55,6 +55,12 @@ def run_glance_of(row: Sequence[Any]) -> RunGlance:
     for place in _RUN_MOMENTS:
         values[place] = moment_of(values[place])
     return RunGlance._make(values)
+
+
+def last_look_of(row: Sequence[Any]) -> LastLook:
+    """The newest look in a row of the columns `LastLook._fields`."""
+    look = LastLook._make(row)
+    return look._replace(at=moment_of(look.at), since=moment_of(look.since))
 
 
 class Marks(Sequence[Mark]):

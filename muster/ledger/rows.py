@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from muster.finding import Finding, verdict_of
 from muster.verdict import Outcome, Verdict
 
 
@@ -191,6 +192,47 @@ class Proof(_Row):
     quiet: int
     matrix: Annotated[tuple[ProofRow, ...], BeforeValidator(_from_text)]
     muster_version: str
+
+
+class NewLook(_Row):
+    """A look at a plan's target about to be kept."""
+
+    plan: str
+    substance: str
+    """`Plan.substance`: what was looked at."""
+    by: str
+    """Whose process looked: a person's, or `watch` or `health`."""
+    host: str
+    findings: tuple[Finding, ...]
+    seconds: float
+    every_seconds: float
+    """How often the plan is looked at: after `STALE_AFTER` times that, nobody knows what was in between."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Pass is ready, fail not ready, inconclusive not seen. Nothing found is inconclusive."""
+        return verdict_of(self.findings)
+
+    @property
+    def against(self) -> Finding | None:
+        """What speaks most against it; `None` when it is ready."""
+        return next((f for f in self.findings if f.verdict is self.verdict is not Verdict.PASS), None)
+
+
+class Look(_Row):
+    """A look at a plan's target, as it is kept."""
+
+    plan: str
+    number: int
+    at: Moment
+    by: str
+    host: str
+    substance: str
+    verdict: Verdict
+    since: Moment
+    """From when on every look found the same."""
+    seconds: float
+    findings: Annotated[tuple[Finding, ...], BeforeValidator(_from_text)]
 
 
 OWNER_COLUMNS = {name: f"owner_{name}" for name in Owner.model_fields}

@@ -191,3 +191,37 @@ beats = Table(
     Column("name", Text, primary_key=True),
     Column("at", Moment, nullable=False),
 )
+
+
+def _found() -> tuple[Column[Any], ...]:
+    return (
+        Column("at", Moment, nullable=False),
+        Column("by", Text, nullable=False),
+        Column("host", Text, nullable=False),
+        Column("substance", Text, nullable=False),
+        Column("verdict", Text, nullable=False),
+        Column("since", Moment, nullable=False),
+        Column("seconds", Double, nullable=False),
+    )
+
+
+looks = Table(
+    "looks",
+    metadata,
+    Column("plan", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    *_found(),
+    Column("findings", Text, nullable=False),
+)
+Index("looks_by_time", looks.c.at)
+
+readiness = Table(
+    "readiness",
+    metadata,
+    Column("plan", Text, primary_key=True),
+    Column("number", Integer, nullable=False),
+    *_found(),
+    Column("times", Integer, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("advice", Text, nullable=False),
+)

@@ -4,8 +4,9 @@ Promises: what `status`, `deck` and `gate` show is read from these rows alone, w
 the runs say, and can be made again from them; importing this module costs neither pydantic nor SQLAlchemy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -111,6 +112,33 @@ class Proven(NamedTuple):
         return self.planted > 0 and self.caught == self.planted and self.quiet == self.healthy
 
 
+STALE_AFTER = 3
+"""Times a plan's interval of looks after which the last one says nothing of now any more."""
+
+
+class LastLook(NamedTuple):
+    """The newest look at a plan's target: what was seen, not what was proven."""
+
+    plan: str
+    number: int
+    """Counted from 1, as the plan's looks are."""
+    at: datetime
+    by: str
+    """Whose process looked: a person's, or `watch` or `health`."""
+    host: str
+    substance: str
+    """`Plan.substance` of the plan as it was then: with another one, something else was looked at."""
+    verdict: str
+    since: datetime
+    """From when on every look found the same, with no gap in which anything could have been."""
+    seconds: float
+    times: int
+    """How many looks in a row found the same."""
+    why: str
+    """What speaks against it; empty where it is ready."""
+    advice: str
+
+
 class Alarm(NamedTuple):
     """A condition that people were told of and that is not over."""
 
@@ -141,3 +169,5 @@ class Overview(NamedTuple):
     beats: dict[str, datetime]
     """When each part of Muster was last heard of, such as `watch`."""
     stop: Halt | None
+    looks: Mapping[str, LastLook] = MappingProxyType({})
+    """The newest look at each plan's target."""

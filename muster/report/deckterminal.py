@@ -42,13 +42,23 @@ def render_deck(deck: Deck, console: Console, *, most: int) -> None:
     if notable := [row for row in shown[:most] if row.state is not State.FRESH]:
         console.print()
         console.print(_attention(notable, console))
+    if seen := [row for row in shown[:most] if row.ready]:
+        from muster.report.readyterminal import render_readiness
+
+        console.print()
+        render_readiness(seen, deck.at, console)
     if shown:
         console.print()
     _summary(deck, plans, len(shown[:most]), console)
 
 
 def needs_attention(row: Row) -> bool:
-    """Whether somebody has to act."""
+    """Whether somebody has to act, for what was proven or for what was seen."""
+    return is_behind(row) or wording.is_unready(row)
+
+
+def is_behind(row: Row) -> bool:
+    """Whether the plan is to be drilled."""
     return row.state not in wording.HEALTHY
 
 
@@ -148,10 +158,10 @@ def _attention(rows: Iterable[Row], console: Console) -> Table:
     table.add_column(overflow="fold")
     for row in rows:
         told = text_of(console, row.plan, "bold") + text_of(console, f": {row.why}")
-        if needs_attention(row):
+        if is_behind(row):
             told += text_of(console, f"; owner: {row.owner}")
         table.add_row(state_of(console, row.state), told)
-        if needs_attention(row):
+        if is_behind(row):
             table.add_row("", text_of(console, f"→ {next_move(row)}"))
     return table
 

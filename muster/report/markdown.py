@@ -83,6 +83,7 @@ def _facts(run: Summary) -> str:
         ("Opened", wording.moment(run.opened_at)),
         ("Ended", f"{wording.moment(run.ended_at)}, {wording.span_of(run)}"),
         ("Outcome", f"{run.outcome.value}, verdict {run.verdict.value}"),
+        *((("Readiness before", run.last_look),) if run.last_look else ()),
         ("Last proven", run.last_proven),
         ("Plan SHA-256", run.plan_digest),
         ("Run", run.run),

@@ -23,8 +23,8 @@ from muster.quantity import format_seconds
 from muster.report.deckterminal import (
     ago,
     due,
+    is_behind,
     measured,
-    needs_attention,
     next_move,
     outcome_of,
     rough,
@@ -32,6 +32,7 @@ from muster.report.deckterminal import (
     table_of,
     text_of,
 )
+from muster.report.readyterminal import ready_lines
 from muster.report.trend import chart
 
 DUES = 5
@@ -87,7 +88,7 @@ def _lines(
         return [text_of(console, value) for value in values]
 
     yield "why", told(row.why)
-    if needs_attention(row):
+    if is_behind(row):
         yield "next move", told(next_move(row))
     yield "owner", told(f"{row.owner}, {row.environment}")
     yield "drill", told(f"{row.kind} of {card.target_type}")
@@ -95,6 +96,8 @@ def _lines(
     yield "due", told(due(row, now))
     yield "next slots", told(*(_slot(cadence, tick, now) for tick in islice(ticks(cadence, now), DUES)))
     yield "last pass", told(ago(row.pass_at, now) + (f", {wording.minute(row.pass_at)}" if row.pass_at else ""))
+    if row.ready is not None:
+        yield "readiness", told(*ready_lines(row.ready, now))
     yield "RTO", told(_measure(row, "rto_seconds"))
     yield "RPO", told(_measure(row, "rpo_seconds"))
     yield "controls", told(*(_control(control) for control in row.controls)) or told("none named")

@@ -215,6 +215,8 @@ def _check(sheet: _Sheet, finding: Finding, widths: tuple[int, int, int, int]) -
 
 def _evidence(sheet: _Sheet, run: Summary, bundle: str, verify: str) -> None:
     sheet.line(sheet.text(wording.support_of(run)))
+    if run.last_look:
+        sheet.line(sheet.text(run.last_look, "dim"), lead=sheet.text("Readiness before: ", "dim"))
     sheet.line(sheet.text(run.last_proven, "dim"), lead=sheet.text("Last proven: ", "dim"))
     sheet.line(sheet.text("Evidence:"))
     sheet.verbatim(bundle)

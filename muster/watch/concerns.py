@@ -5,7 +5,7 @@ whatever the hour.
 """
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
@@ -13,8 +13,9 @@ from muster.cadence.states import State, condition_of
 from muster.cards import PlanCard
 from muster.ledger import Run
 from muster.ledger.rows import Stop
-from muster.ledger.standing import Standing
+from muster.ledger.standing import STALE_AFTER, LastLook, Standing
 from muster.notify.message import Severity
+from muster.readiness.states import Readiness, ready_of
 from muster.watch.conditions import Condition as Condition
 
 MUSTER = "muster"
@@ -34,7 +35,7 @@ class Kind(NamedTuple):
 
 
 _C, _W, _I = Severity.CRITICAL, Severity.WARNING, Severity.INFO
-_RUN = "muster run {s}"
+_RUN, _READY = "muster run {s}", "muster ready {s}"
 KINDS: dict[Condition, Kind] = {
     Condition.NEVER_RUN: Kind(_W, _C, "{s} has never run", "{s} had never run", _RUN),
     Condition.OVERDUE: Kind(_W, _C, "{s} is overdue", "{s} was overdue", _RUN),
@@ -42,6 +43,8 @@ KINDS: dict[Condition, Kind] = {
     Condition.CHANGED: Kind(
         _I, _I, "{s} has changed since it last passed", "{s} had changed since it last passed", _RUN
     ),
+    Condition.NOT_READY: Kind(_W, _C, "{s} is not ready", "{s} was not ready", _READY),
+    Condition.NOT_SEEN: Kind(_W, _C, "{s} is not seen", "{s} was not seen", _READY),
     Condition.MISSED: Kind(_W, _W, "{s} missed its slot", "{s} had missed its slot", _RUN),
     Condition.LEFT_BEHIND: Kind(
         _C, _C, "{s} has left something behind", "{s} had left something behind", "muster undo list"
@@ -137,6 +140,25 @@ _SINCE: dict[State, Callable[[Standing, datetime], datetime | None]] = {
     State.CHANGED: lambda _known, _: None,
     State.OVERDUE: lambda _, overdue_at: overdue_at,
 }
+
+
+PATIENCE = 3
+"""Looks in a row that saw nothing before people are told: one may be an accident of the way to the target."""
+
+
+def readiness_concerns(
+    card: PlanCard, last: LastLook | None, now: datetime, *, is_drilled: bool = False
+) -> tuple[Concern, ...]:
+    """What looks at the plan's target found amiss. While a drill moves it, nobody looks, and that is no concern."""
+    ready = ready_of(card, last, now)
+    if ready is None or last is None or ready.state is Readiness.READY or is_drilled:
+        return ()
+    more = (("last seen" if last.verdict != "inconclusive" else "last tried", f"by {ready.by}"), ("how", ready.advice))
+    if ready.state is Readiness.NOT_READY:
+        return (Concern(card.name, Condition.NOT_READY, ready.why, card, ready.since, more),)
+    is_forgotten = now - last.at > timedelta(seconds=STALE_AFTER * ready.every_seconds)
+    is_blind = last.verdict == "inconclusive" and last.times >= PATIENCE
+    return (Concern(card.name, Condition.NOT_SEEN, ready.why, card, ready.since, more),) * (is_forgotten or is_blind)
 
 
 def stopped(stop: Stop | None) -> tuple[Concern, ...]:

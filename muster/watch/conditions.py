@@ -14,6 +14,8 @@ class Condition(StrEnum):
     FAILING = "failing"
     CHANGED = "changed"
     MISSED = "slot missed"
+    NOT_READY = "not ready"
+    NOT_SEEN = "not seen"
     LEFT_BEHIND = "left behind"
     UNWATCHED = "cannot be watched"
     STOPPED = "stopped"
@@ -28,3 +30,5 @@ class Condition(StrEnum):
 
 OF_PLANS = frozenset({Condition.NEVER_RUN, Condition.OVERDUE, Condition.FAILING, Condition.CHANGED, Condition.MISSED})
 """Conditions that a plan's standing tells; a round that has the plan has looked at all of them."""
+OF_READINESS = frozenset({Condition.NOT_READY, Condition.NOT_SEEN})
+"""Conditions that the looks at a plan's target tell; a look that saw nothing ends neither."""

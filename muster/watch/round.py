@@ -14,11 +14,15 @@ from muster.conduct import Conductor
 from muster.errors import MusterError
 from muster.ledger import Ledger, LedgerError
 from muster.ledger.rows import Alert
+from muster.ledger.standing import LastLook
 from muster.notify.message import Severity
 from muster.notify.send import Notifier, Receipt
 from muster.ownership import is_dead
 from muster.plan import Plan
+from muster.readiness.looking import Looker
+from muster.readiness.states import Readiness, ready_of
 from muster.slots import Accounted, account_slots
+from muster.turns import groups_going_on
 from muster.watch.concerns import (
     LOOKED_AT,
     MUSTER,
@@ -26,9 +30,10 @@ from muster.watch.concerns import (
     Key,
     concerns_of,
     left_behind,
+    readiness_concerns,
     stopped,
 )
-from muster.watch.conditions import OF_PLANS, Condition
+from muster.watch.conditions import OF_PLANS, OF_READINESS, Condition
 from muster.watch.telling import Telling
 
 _CALLS = 20
@@ -47,6 +52,8 @@ class Round(NamedTuple):
     receipts: tuple[Receipt, ...]
     unheard: tuple[Alert, ...]
     """Alerts that some route should have taken and none did."""
+    ready: frozenset[str] = frozenset()
+    """Plans whose target was seen ready."""
 
     @property
     def is_good(self) -> bool:
@@ -68,18 +75,35 @@ def run_round(
     now: datetime | None = None,
     read_all: bool = True,
     looked: Mapping[Key, Concern | None] | None = None,
+    looker: Looker | None = None,
 ) -> Round:
     """Go round once. Raises `LedgerError` when the ledger is away; nothing else that it meets is fatal.
 
     `read_all` says that these are all plans there are. `looked` is what the caller looked at beside the plans, such
-    as the scheduler: a concern, or `None` where all is well. `now` is the ledger's clock unless given.
+    as the scheduler: a concern, or `None` where all is well. `looker` looks at the targets that are to be looked at by
+    now. `now` is the ledger's clock unless given.
     """
     accounted, troubles = _account(conductor, plans, read_all, now)
+    if looker is not None:
+        looker.look_where_due(conductor, plans)
     moment = now or conductor.ledger.now()
-    found = [*troubles, *_concerns(conductor.ledger, cards, moment), *(c for c in (looked or {}).values() if c)]
-    telling = Telling(conductor.ledger, outbound, moment, {concern.key: concern for concern in reversed(found)})
+    targets = _Targets.read(conductor.ledger, plans, cards, moment)
+    found = [
+        *troubles,
+        *_concerns(conductor.ledger, cards, moment),
+        *targets.concerns(cards, moment),
+        *(c for c in (looked or {}).values() if c),
+    ]
+    wanted = {concern.key: concern for concern in reversed(found)}
+    telling = Telling(conductor.ledger, outbound, moment, wanted, ready=targets.ready)
     known = {card.name for card in cards}
-    telling.compare(lambda key: _is_looked_at(key, known, read_all, looked or {}))
+    telling.compare(
+        lambda key: (
+            targets.settle(key, known, read_all)
+            if key[1] in OF_READINESS
+            else _is_looked_at(key, known, read_all, looked or {})
+        )
+    )
     telling.tell()
     conductor.ledger.beat("watch")
     still = conductor.ledger.alerts()
@@ -91,7 +115,41 @@ def run_round(
         open=still,
         receipts=tuple(telling.receipts),
         unheard=telling.unheard(still),
+        ready=targets.ready,
     )
+
+
+class _Targets(NamedTuple):
+    """What the looks say of the plans' targets."""
+
+    last: Mapping[str, LastLook]
+    states: Mapping[str, Readiness]
+    drilled: frozenset[str]
+    """Plans whose target a drill moves now."""
+
+    @classmethod
+    def read(cls, ledger: Ledger, plans: Sequence[Plan], cards: Sequence[PlanCard], now: datetime) -> "_Targets":
+        last = ledger.last_looks()
+        seen = {card.name: ready_of(card, last.get(card.name), now) for card in cards}
+        going_on = groups_going_on(ledger) if any(seen.values()) else frozenset()
+        drilled = frozenset(plan.name for plan in plans if plan.look_every and plan.group in going_on)
+        return cls(last, {name: ready.state for name, ready in seen.items() if ready}, drilled)
+
+    @property
+    def ready(self) -> frozenset[str]:
+        return frozenset(name for name, state in self.states.items() if state is Readiness.READY)
+
+    def concerns(self, cards: Sequence[PlanCard], now: datetime) -> Iterable[Concern]:
+        for card in cards:
+            yield from readiness_concerns(card, self.last.get(card.name), now, is_drilled=card.name in self.drilled)
+
+    def settle(self, key: Key, known: set[str], read_all: bool) -> bool:
+        """Whether it is known that the condition holds or not: who saw nothing does not end what was seen."""
+        subject, condition = key
+        state = self.states.get(subject)
+        if state is None:
+            return subject in known or read_all
+        return state is Readiness.READY or (condition == Condition.NOT_SEEN and state is Readiness.NOT_READY)
 
 
 def _account(

@@ -16,7 +16,7 @@ from muster.notify.routes import Route
 from muster.notify.send import Notifier, Receipt
 from muster.watch import wording
 from muster.watch.concerns import Concern, Key
-from muster.watch.conditions import OF_PLANS, Condition
+from muster.watch.conditions import OF_PLANS, OF_READINESS, Condition
 
 Letters = dict[str, list[Message]]
 """Messages by route."""
@@ -30,6 +30,8 @@ class Telling:
     outbound: Notifier
     now: datetime
     wanted: dict[Key, Concern]
+    ready: frozenset[str] = frozenset()
+    """Plans whose target was seen ready."""
     raised: dict[Key, Concern] = field(default_factory=dict)
     """What this round raised."""
     resolved: list[Alert] = field(default_factory=list)
@@ -104,8 +106,11 @@ class Telling:
 
     def _add_recoveries(self, letters: Letters, over: Iterable[Alert]) -> None:
         for alert in over:
-            instead = next((c for k in OF_PLANS if (c := self.wanted.get((alert.subject, k.value)))), None)
-            message = wording.resolved(alert, self.now, instead, self.outbound.link)
+            kin = OF_READINESS if alert.condition in OF_READINESS else OF_PLANS
+            instead = next((c for k in kin if (c := self.wanted.get((alert.subject, k.value)))), None)
+            is_ready = kin is OF_READINESS and alert.subject in self.ready
+            well = "it is ready again" if is_ready else "it is over"
+            message = wording.resolved(alert, self.now, instead, self.outbound.link, well=well)
             for route in alert.told:
                 if route in self.outbound.routes.by_name:
                     letters[route].append(message)

@@ -31,12 +31,14 @@ def raised(concern: Concern, since: datetime, now: datetime, link: str = "") -> 
     )
 
 
-def resolved(alert: Alert, now: datetime, instead: Concern | None = None, link: str = "") -> Message:
-    """The message that an alert is over; `instead` is what is the matter now, if anything."""
+def resolved(
+    alert: Alert, now: datetime, instead: Concern | None = None, link: str = "", *, well: str = "it is over"
+) -> Message:
+    """The message that an alert is over; `instead` is what is the matter now, if anything, else all is `well`."""
     kind = KINDS.get(Condition(alert.condition)) if alert.condition in set(Condition) else None
     was = kind.over.format(s=alert.subject) if kind else f"{alert.subject}: {alert.condition}"
     lasted = format_seconds(max(0.0, (now - alert.since).total_seconds()))
-    now_is = KINDS[instead.condition].now.format(s=instead.subject) if instead else "it is over"
+    now_is = KINDS[instead.condition].now.format(s=instead.subject) if instead else well
     body = body_of(alert.words, alert.since, now, [("now", now_is), ("see", link)])
     return Message(
         event=Event.RESOLVED,
