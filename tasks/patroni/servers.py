@@ -1,6 +1,7 @@
 """What a rehearsal asks of the PostgreSQL servers under Patroni.
 
-Promises: every call is bounded; nothing is written. Pausing and resuming replay takes a superuser, or a grant of
+Promises: every call is bounded; nothing is written. A server that does not answer is a `StepError` where its answer is
+needed, and a plain "no" where it is not. Pausing and resuming replay takes a superuser, or a grant of
 `pg_wal_replay_pause`; the way a member came back is seen by a superuser or with `pg_read_server_files`.
 Source: PostgreSQL documentation, "System Administration Functions"; pg_rewind and pg_basebackup leave a `backup_label`,
 which recovery renames to `backup_label.old`.
@@ -11,7 +12,9 @@ from datetime import datetime
 from typing import Any, Literal, LiteralString
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
+from muster.errors import StepError
 from tasks.postgres.bounded import connected
 
 How = Literal["rewind", "rebuild", "follow", "service"]
@@ -49,14 +52,14 @@ def is_primary(dsn: str, seconds: float) -> bool | None:
 
 
 def server_started(dsn: str, seconds: float) -> datetime:
-    """When the server's process began: tells it from any other. Raises `psycopg.Error`."""
-    started: datetime = _row(dsn, seconds, "select pg_postmaster_start_time()")[0]
+    """When the server's process began: tells it from any other."""
+    started: datetime = _needed(dsn, seconds, "select pg_postmaster_start_time()")[0]
     return started
 
 
 def position(dsn: str, seconds: float) -> Position:
-    """Of a primary. Raises `psycopg.Error`."""
-    timeline, lsn = _row(dsn, seconds, _POSITION)
+    """Of a primary."""
+    timeline, lsn = _needed(dsn, seconds, _POSITION)
     return Position(timeline, lsn)
 
 
@@ -69,8 +72,8 @@ def is_caught_up(primary: str, member: str, lsn: str, seconds: float) -> bool:
 
 
 def pause_replay(dsn: str, seconds: float) -> None:
-    """Let a standby receive, and not apply. Raises `psycopg.Error`."""
-    _row(dsn, seconds, "select pg_wal_replay_pause()")
+    """Let a standby receive, and not apply."""
+    _needed(dsn, seconds, "select pg_wal_replay_pause()")
 
 
 def resume_replay(dsn: str, seconds: float) -> bool:
@@ -92,11 +95,27 @@ def how_it_came_back(standby: str, primary: str, seconds: float) -> How:
     try:
         forked = _row(primary, seconds, _FORKED, position(primary, seconds).timeline)[0]
         made, method = _row(standby, seconds, _LABEL)
-    except psycopg.Error:
+    except (psycopg.Error, StepError):
         return "service"
     if made is None or (forked is not None and made < forked):
         return "follow"
     return "rewind" if method == "pg_rewind" else "rebuild"
+
+
+def _needed(dsn: str, seconds: float, question: LiteralString) -> tuple[Any, ...]:
+    try:
+        return _row(dsn, seconds, question)
+    except psycopg.Error as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise StepError(
+            f"the server at {where(dsn)} does not answer as it must: {said}", "see its log, and the dsn in the plan"
+        ) from None
+
+
+def where(dsn: str) -> str:
+    """Host and port, without anything secret."""
+    keys = conninfo_to_dict(dsn)
+    return f"{keys.get('host', 'the default host')}:{keys.get('port', 5432)}"
 
 
 def _row(dsn: str, seconds: float, question: LiteralString, *values: object) -> tuple[Any, ...]:

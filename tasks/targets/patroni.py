@@ -14,7 +14,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-import psycopg
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from muster.errors import MusterError, Refusal, StepError, SystemFailure, UsageError
@@ -27,6 +26,9 @@ from tasks.hooks import Hook, Occasion, run_hook
 from tasks.patroni import servers
 from tasks.patroni.api import Access, Api, Cluster, NoAnswer, Status
 from tasks.patroni.members import Members, hindrance, refuse_other, refuse_unfit
+from tasks.postgres.binaries import find_binaries
+from tasks.postgres.server import Server
+from tasks.regions.salvage import Shelf, salvage
 from tasks.targets.promotable import Work
 
 HookName = Literal["kill", "freeze", "thaw", "cut", "heal", "fence", "start"]
@@ -36,6 +38,7 @@ _GRACE = 30.0
 """Seconds beside what Patroni's own settings allow: for shutting down, promoting, a slow machine."""
 _FOLLOW_SECONDS = 60.0
 """At least this long a member may try to come back by itself before it is reinitialized."""
+_SALVAGE_SECONDS = 300.0
 _COPY_SECONDS = 24 * 3600.0
 _MUST_HAVE: Mapping[Scenario, frozenset[HookName]] = {
     Scenario.SWITCHOVER: frozenset(),
@@ -61,7 +64,7 @@ class MemberSpec(BaseModel):
     api: str = Field(pattern=r"^https?://")
     """Its REST API, such as http://10.0.0.1:8008."""
     data: Path | None = None
-    """Its data directory, where Muster runs on the same machine: then the log it lost can be saved."""
+    """Its data directory, where that is on Muster's machine: then the log that it lost can be saved."""
 
 
 class Spec(BaseModel):
@@ -95,6 +98,7 @@ class Target:
         self._spec = spec
         self._members = members
         self._dsn = {n.name: n.dsn for n in spec.nodes}
+        self._data = {n.name: n.data for n in spec.nodes}
         self._seconds = spec.connect_timeout.total_seconds()
 
     def identify(self) -> Identity:
@@ -200,8 +204,13 @@ class Target:
         return promoted
 
     def salvage(self, old: str, new: str, work: Work) -> Salvaged:
-        """Only where the data directories are on this machine: Patroni gives no access to a member's log."""
-        return Salvaged(node=old, fork_lsn=None, commits=None, why_not="the plan names no data directories")
+        """Only of a dead member whose data directory is on this machine: Patroni rewinds one that lives at once."""
+        if why_not := self._keeps_from_salvage(old, new):
+            return Salvaged(node=old, fork_lsn=None, commits=None, why_not=why_not)
+        shelf = Shelf(exhibits=work.workspace.exhibits, kept=work.workspace.kept)
+        timeout = min(_SALVAGE_SECONDS, work.seconds_left())
+        found = salvage(self._on_disk(old, work), self._on_disk(new, work), shelf, work.processes, timeout)
+        return found.model_copy(update={"node": old})
 
     def rejoin(self, node: str, primary: str, work: Work) -> Rejoined:
         """Started by its hook if it is down, brought back by Patroni; reinitialized if that does not come to an end."""
@@ -235,8 +244,8 @@ class Target:
         """Two servers of one cluster look alike: only the moment they were started tells them apart."""
         try:
             started = servers.server_started(self._dsn[node], self._seconds)
-        except psycopg.Error as error:
-            raise Refusal(f"{node}'s PostgreSQL cannot be asked: {_first_line(error)}", "mend its 'dsn'") from None
+        except StepError as error:
+            raise Refusal(f"{node}: {error.message}", error.advice) from None
         if status.started != started:
             raise Refusal(
                 f"the dsn of {node} leads to a server that was started at {started}, its Patroni runs one started at"
@@ -304,6 +313,19 @@ class Target:
             has_one = lambda: any(m.is_synchronous for m in self._members.cluster().members)  # noqa: E731
             self._await(has_one, work, self._patience(), failed)
 
+    def _keeps_from_salvage(self, old: str, new: str) -> str:
+        """Why the log that `old` lost cannot be looked at; empty when it can."""
+        if servers.is_primary(self._dsn[old], self._seconds) is not None:
+            return "Patroni had brought it back before it could be looked at: name a hook `fence` to keep it down"
+        missing = [n for n in (old, new) if (data := self._data[n]) is None or not (data / "PG_VERSION").is_file()]
+        return f"the data of {' and '.join(missing)} is not on this machine, as far as the plan says" if missing else ""
+
+    def _on_disk(self, node: str, work: Work) -> Server:
+        """The node's data directory as a server that is never started."""
+        data = self._data[node] or Path()
+        binaries = find_binaries(major=int((data / "PG_VERSION").read_text(encoding="utf-8")))
+        return Server(binaries, data, work.workspace.sockets, work.processes, node)
+
     def _ensure_runs(self, node: str, work: Work) -> str:
         """Start the node's Patroni by its hook if it does not answer; what was done, empty if nothing had to be."""
         api = self._members.api(node)
@@ -358,10 +380,6 @@ def _pause(seconds: float, work: Work) -> None:
     until = time.monotonic() + seconds
     while (rest := until - time.monotonic()) > 0:
         time.sleep(min(rest, _NAP, work.seconds_left()))
-
-
-def _first_line(error: psycopg.Error) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def open_target(keys: dict[str, object], _settings: Settings) -> Target:

@@ -5,13 +5,15 @@ that another process (a hook) can kill it; nothing is left running after `stop`.
 
 By hand, from the repository's root:
 
-    python -m tests.real.patroni_cluster up FOLDER        # stays in the foreground, prints a plan for it
-    python -m tests.real.patroni_cluster hook FOLDER kill a      # or freeze, thaw, start; a plan's hook leaves `a` out
+    python -m tests.real.patroni_cluster up FOLDER           # stays in the foreground, prints a plan for it
+    python -m tests.real.patroni_cluster hook FOLDER kill a  # or lose, freeze, thaw, start; in a plan without `a`
 """
 
+import base64
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -114,6 +116,19 @@ class PatroniCluster:
         """Its machine dies: Patroni and PostgreSQL are gone at once, with no goodbye to the DCS."""
         self.processes.stop(name, signals=AT_ONCE)
 
+    def lose(self, name: str) -> None:
+        """Its machine dies, and the DCS forgets it at once, as if `ttl` were over already."""
+        self.kill(name)
+        self.expire(name)
+
+    def expire(self, name: str) -> None:
+        """If the member holds the leader key, let the key's time be up."""
+        key, client = f"/service/{self.scope}/leader", self._etcd_ports[0][0]
+        answer = json.loads(self._etcdctl(client, "get", key, "--write-out=json"))
+        for found in answer.get("kvs", ()):
+            if base64.b64decode(found["value"]).decode() == name:
+                self._etcdctl(client, "lease", "revoke", f"{found['lease']:x}")
+
     def freeze(self, name: str) -> None:
         """Its machine stands still: no process of it runs, and none is told."""
         for process in self._family(name):
@@ -215,6 +230,11 @@ class PatroniCluster:
             url = f"http://{HOST}:{client}/health"
             wait_until_ours(self.processes, f"etcd{i}", client, lambda url=url: answers_http(url), timeout=_PATIENCE)
 
+    def _etcdctl(self, port: int, *words: str) -> bytes:
+        argv = ["etcdctl", f"--endpoints=http://{HOST}:{port}", *words]
+        env = os.environ | {"ETCDCTL_API": "3"}
+        return subprocess.run(argv, env=env, capture_output=True, timeout=30, check=True).stdout
+
     def _write_config(self, name: str) -> Path:
         seat, data = self.seat(name), self._data(name)
         config = {
@@ -308,12 +328,18 @@ def _stay_up(folder: Path) -> None:
 
 def _act(folder: Path, verb: str, node: str) -> None:
     cluster = PatroniCluster(folder)
-    verbs = {"kill": cluster.kill, "freeze": cluster.freeze, "thaw": cluster.thaw, "start": cluster.start_member}
+    verbs: dict[str, Callable[[str], None]] = {
+        "kill": cluster.kill,
+        "lose": cluster.lose,
+        "freeze": cluster.freeze,
+        "thaw": cluster.thaw,
+        "start": cluster.start_member,
+    }
     verbs[verb](node)
 
 
 def main(words: Sequence[str]) -> None:
-    """`up FOLDER`, or `hook FOLDER kill|freeze|thaw|start [NAME]`."""
+    """`up FOLDER`, or `hook FOLDER kill|lose|freeze|thaw|start [NAME]`."""
     if words[0] == "up":
         _stay_up(Path(words[1]))
     else:

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,10 @@ def cluster() -> Iterator[PatroniCluster]:
 
 @pytest.fixture
 def whole(cluster: PatroniCluster) -> PatroniCluster:
-    """One leader, all others streaming."""
+    """One leader, all others streaming, whatever the test before left."""
+    for seat in cluster.seats:
+        cluster.thaw(seat.name)
+        cluster.start_member(seat.name)
     wait(cluster.is_whole, "the cluster to be whole")
     return cluster
 
@@ -147,10 +151,15 @@ def test_a_switchover_there_and_back(whole: PatroniCluster, work: Work) -> None:
 
 
 def test_patroni_takes_over_from_a_killed_member_which_comes_back(whole: PatroniCluster, work: Work) -> None:
+    """With writes that only the lost member had."""
     old, new = roles(whole)
-    target = opened(whole, hooks=whole.target()["hooks"])
+    target = opened(whole)
+    write(whole, old)
+    whole.kill(new)
+    write(whole, old)
     write(whole, old)
     assert target.strike(Scenario.KILL, old, new, work)
+    whole.start_member(new)
     fenced = target.fence(old, work)
     assert "leader key" in fenced
     assert "ttl 20 s" in fenced
@@ -159,10 +168,48 @@ def test_patroni_takes_over_from_a_killed_member_which_comes_back(whole: Patroni
     promoted = target.promote(new, work)
     assert promoted.how.startswith("Patroni failed over by itself")
     write(whole, new)
+    salvaged = target.salvage(old, new, work)
+    assert (salvaged.node, salvaged.commits) == (old, 2)
     rejoined = target.rejoin(old, new, work)
+    assert rejoined.how == "rewind"
     assert "hook 'start'" in rejoined.why
     assert rows(whole, old) == rows(whole, new)
     assert whole.is_whole()
+    assert "brought it back" in target.salvage(old, new, work).why_not
+
+
+def test_a_frozen_leader_is_replaced_and_steps_down_when_it_wakes(whole: PatroniCluster, work: Work) -> None:
+    old, new = roles(whole)
+    frozen = replace(work, spec=FailoverSpec.model_validate({"scenario": "freeze"}))
+    hooks = {key: words for key, words in whole.target()["hooks"].items() if key != "fence"}
+    target = opened(whole, hooks=hooks)
+    try:
+        assert target.strike(Scenario.FREEZE, old, new, frozen)
+        whole.expire(old)
+        assert "does not answer" in target.fence(old, frozen)
+        target.promote(new, frozen)
+        write(whole, new)
+    finally:
+        assert any("'thaw'" in done for done in target.heal(frozen))
+    assert target.rejoin(old, new, frozen).how in {"follow", "rewind"}
+    assert roles(whole) == (new, old)
+    assert target.heal(frozen) == ()
+
+
+def test_replay_that_stands_still_holds_nothing_back_for_good(whole: PatroniCluster, work: Work) -> None:
+    old, new = roles(whole)
+    spec = FailoverSpec.model_validate({"scenario": "replica-behind", "fault_lasts": "100ms"})
+    hooks = whole.target()["hooks"] | {"kill": whole.hook("lose")}
+    target = opened(whole, hooks=hooks)
+    behind = replace(work, spec=spec)
+    done = target.strike(Scenario.REPLICA_BEHIND, old, new, behind)
+    assert "replay stands still" in done[0]
+    target.fence(old, behind)
+    target.promote(new, behind)
+    write(whole, new)
+    target.heal(behind)
+    target.rejoin(old, new, behind)
+    assert target.heal(behind) == ()
 
 
 def test_a_member_that_cannot_come_back_is_not_waited_for_without_a_hook(whole: PatroniCluster, work: Work) -> None:
