@@ -143,7 +143,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     console, began = Console(), datetime.now(UTC)
     console.print(machine())
-    seconds, rounds = (2.0, 1) if options.quick else (8.0, 5)
+    seconds, rounds = (2.0, 1) if options.quick else (3.0, 15)
     with tempfile.TemporaryDirectory(prefix="mb-", dir=options.dir) as folder:
         speeds = compare_clients(Path(folder), options.connections, seconds, rounds)
     tables = [table_of(speeds)]

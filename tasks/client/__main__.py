@@ -1,5 +1,6 @@
 """`python -m tasks.client CONFIG.json`: writes, reads and writes down until SIGTERM, or until its time is up."""
 
+import gc
 import signal
 import sys
 import threading
@@ -32,6 +33,7 @@ def main(path: Path) -> None:
         for log in logs:
             log.sync()
 
+    gc.freeze()  # what is there now stays: looking through it again and again would only hold calls up
     ended = _every(_SYNC_EVERY, sync)
     loop.run(time.monotonic_ns() + round(config.max_seconds * 1e9))
     ended()

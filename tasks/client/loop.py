@@ -86,7 +86,7 @@ class Loop:
 
     def _go_on(self, caller: Caller) -> None:
         """See to it that something comes next: an answer, a call that is due, or a new session."""
-        while caller.is_open and not caller.deadline_ns and not self._over.is_set():
+        while not caller.deadline_ns and caller.is_open and not self._over.is_set():
             now_ns = time.monotonic_ns()
             due_ns = caller.pace.take(now_ns)
             if due_ns > now_ns:

@@ -19,7 +19,7 @@ from psycopg.pq.abc import PGresult
 
 from muster.failover.record import Kind
 
-_DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
+_COMMAND_OK, _TUPLES_OK, _ERROR = map(int, (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.FATAL_ERROR))
 _INSERTED = b"INSERT 0 1"
 _HARMLESS = (b"NOTICE", b"INFO", b"LOG", b"DEBUG")
 _UNSURE = (b"08", b"57P", b"58", b"XX", b"40003")
@@ -44,7 +44,7 @@ class Answer(NamedTuple):
 def answer_of(result: PGresult) -> Answer:
     """What a result or a notice says."""
     status = result.status
-    if status in _DONE:
+    if status in (_COMMAND_OK, _TUPLES_OK):
         return Answer(status, result.command_status or b"")
     field = result.error_field
     return Answer(
@@ -57,10 +57,10 @@ def answer_of(result: PGresult) -> Answer:
 
 def outcome_of(answers: Sequence[Answer], notices: Sequence[Answer], *, is_ready: bool) -> Kind:
     """`OK`, `FAIL` or `INFO` of an insert; `is_ready`: the server awaits the next command, outside a transaction."""
-    if not is_ready or not answers or any(not _is_harmless(notice) for notice in notices):
+    if not is_ready or not answers or (notices and not all(map(_is_harmless, notices))):
         return Kind.INFO
     last = answers[-1]
-    if len(answers) == 1 and last.status == ExecStatus.COMMAND_OK:
+    if len(answers) == 1 and last.status == _COMMAND_OK:
         return Kind.OK if last.command == _INSERTED else Kind.INFO
     return Kind.FAIL if _is_definite(last) else Kind.INFO
 
@@ -75,7 +75,7 @@ def seen(answers: Sequence[Answer], *, is_ready: bool) -> Kind:
 def _is_definite(answer: Answer) -> bool:
     """An error after which PostgreSQL has aborted the transaction, for certain."""
     return (
-        answer.status == ExecStatus.FATAL_ERROR
+        answer.status == _ERROR
         and answer.severity == b"ERROR"
         and len(answer.sqlstate) == 5
         and not answer.sqlstate.startswith(_UNSURE)
