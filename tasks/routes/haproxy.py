@@ -1,9 +1,15 @@
-"""Route `haproxy`: a TCP backend of HAProxy, told by its runtime socket which server is in service.
+"""Route `haproxy`: a TCP backend of HAProxy, ruled by its runtime socket.
 
-Promises: the others leave service before the new server enters it, so that clients never reach two; what was ordered
-is read back; every call on the socket is bounded. Other backends, and the configuration file, are not touched.
+Either Muster says which server is in service, and keeps the others in maintenance; or, as is usual with Patroni,
+HAProxy's own health checks find the primary (`by: checks`), and are waited for: a server left in maintenance there
+would be missing on the day of the real failover.
+
+Promises: clients never reach two servers by our doing, for the others leave service before the new one enters it; what
+was ordered is read back; every call on the socket is bounded. Other backends and the configuration are not touched.
 Traps: the runtime state does not survive a reload of HAProxy, unless `load-server-state-from-file` is set there. A
-server without `check` counts as up, dead or alive. Source: HAProxy Management Guide, "Unix Socket commands".
+server without `check` counts as up, dead or alive. A HAProxy that hung may carry out an order of ours when it comes
+back: the first one is maintenance for the old server, so that clients reach nobody until it is pointed again.
+Source: HAProxy Management Guide, "Unix Socket commands".
 """
 
 import csv
@@ -42,8 +48,10 @@ class Spec(BaseModel):
     """Node to the server's name in that backend."""
     dsn: ClientDsn
     """Where clients connect."""
+    by: Literal["muster", "checks"] = "muster"
+    """Who decides which server is in service."""
     wait: Duration = Field(default="30s", validate_default=True)
-    """How long the new server's health checks may take to find it up."""
+    """How long health checks may take to find the new server up, and where they decide the old one down."""
 
     @field_validator("socket")
     @classmethod
@@ -78,6 +86,11 @@ class _Row:
     sessions: int
     is_backup: bool
     last_check: str
+
+    @property
+    def is_in_maintenance(self) -> bool:
+        """Whether somebody took it out of service: health checks do not do that."""
+        return self.status.startswith("MAINT")
 
     @property
     def is_in_service(self) -> bool:
@@ -121,34 +134,59 @@ class Route:
         if len(serving) != 1:
             raise Refusal(
                 f"haproxy: clients of backend {self._spec.backend} reach {', '.join(sorted(serving)) or 'no server'}",
-                "leave one server in service: 'disabled' in haproxy.cfg, or 'set server BACKEND/SERVER state maint'",
+                "one server is to be in service: 'disabled' in haproxy.cfg, 'set server BACKEND/SERVER state maint', "
+                "or health checks that know the primary",
             )
+        self._refuse_the_wrong_master([row for row in rows if row.name in self._spec.servers.values()])
         require_answer(self._spec.dsn, "haproxy")
 
     def point_to(self, node: str, seconds_left: Callable[[], float], processes: Processes) -> str:  # noqa: ARG002
-        """The others go to maintenance, the node's server gets ready, and the others' sessions are shut down."""
+        """The node's server alone is in service, and the others have no sessions."""
         require_node(self._nodes, node)
         chosen, backend = self._spec.servers[node], self._spec.backend
         others = [server for server in self._spec.servers.values() if server != chosen]
         try:
-            for other in others:
-                self._order(f"set server {backend}/{other} state maint", seconds_left())
-            self._order(f"set server {backend}/{chosen} state ready", seconds_left())
+            if self._spec.by == "muster":
+                self._put_in_service(chosen, others, seconds_left)
+            self._await(lambda rows: _serving(rows) == {chosen}, seconds_left)
             for other in others:
                 self._order(f"shutdown sessions server {backend}/{other}", seconds_left())
-            if next(row.weight for row in self._rows(seconds_left()) if row.name == chosen) == 0:
-                self._order(f"set server {backend}/{chosen} weight 100%", seconds_left())
-            self._await(chosen, others, seconds_left)
+            self._await(
+                lambda rows: _serving(rows) == {chosen} and not any(r.sessions for r in rows if r.name in others),
+                seconds_left,
+            )
         except _NoAnswer as error:
             raise _failure(str(error)) from None
-        return f"haproxy: {backend}/{chosen} is in service, {', '.join(others)} in maintenance and rid of sessions"
+        out = "in maintenance" if self._spec.by == "muster" else "found down"
+        return f"haproxy: {backend}/{chosen} is in service; {', '.join(others)} {out}, and rid of sessions"
 
-    def _await(self, chosen: str, others: Sequence[str], seconds_left: Callable[[], float]) -> None:
-        """Read back until clients reach the chosen server alone."""
+    def _refuse_the_wrong_master(self, rows: Sequence[_Row]) -> None:
+        """Two must not rule one backend: servers are out of service by order or by their checks, as the plan says."""
+        if self._spec.by == "checks":
+            wrong = [row for row in rows if row.is_in_maintenance]
+            advice = "give it back to its health checks: set server BACKEND/SERVER state ready"
+        else:
+            wrong = [row for row in rows if not row.is_in_service and not row.is_in_maintenance]
+            advice = (
+                "where health checks find the primary, say 'by: checks' in the plan's reroute; else see that it is up"
+            )
+        if wrong:
+            raise Refusal(f"haproxy: {'; '.join(map(str, wrong))}", advice)
+
+    def _put_in_service(self, chosen: str, others: Sequence[str], seconds_left: Callable[[], float]) -> None:
+        backend = self._spec.backend
+        for other in others:
+            self._order(f"set server {backend}/{other} state maint", seconds_left())
+        self._order(f"set server {backend}/{chosen} state ready", seconds_left())
+        if any(row.name == chosen and row.weight == 0 for row in self._rows(seconds_left())):
+            self._order(f"set server {backend}/{chosen} weight 100%", seconds_left())
+
+    def _await(self, is_so: Callable[[tuple[_Row, ...]], bool], seconds_left: Callable[[], float]) -> None:
+        """Read the backend's state until it is so."""
         attempts = Retrying(
             stop=stop_after_delay(min(self._spec.wait.total_seconds(), seconds_left())),
             wait=wait_fixed(0.02),
-            retry=retry_if_result(lambda rows: not _is_done(rows, chosen, others)),
+            retry=retry_if_result(lambda rows: not is_so(rows)),
         )
         try:
             attempts(lambda: self._rows(seconds_left()))
@@ -214,10 +252,6 @@ def _serving(rows: Iterable[_Row]) -> set[str]:
     """The servers that new connections are given to."""
     active = {row.name for row in rows if row.is_in_service and not row.is_backup}
     return active or {row.name for row in rows if row.is_in_service}
-
-
-def _is_done(rows: Iterable[_Row], chosen: str, others: Sequence[str]) -> bool:
-    return _serving(rows) == {chosen} and not any(row.sessions for row in rows if row.name in others)
 
 
 def _failure(message: str) -> MusterError:

@@ -94,7 +94,7 @@ class Route:
         address, names = self._addresses[node], ", ".join(self._spec.databases)
         try:
             with self._console(min(_CALL_SECONDS, seconds_left())) as console:
-                if self._leads_to(address, self._states(console)) and not self._held(console):
+                if self._is_settled(address, console):
                     return f"pgbouncer: {names} led to {address} already; nothing was done"
                 for name in self._spec.databases:
                     _order(console, "kill", name)
@@ -176,6 +176,15 @@ class Route:
 
     def _leads_to(self, address: Address, states: Mapping[str, Mapping[str, Any]]) -> bool:
         return all(name in states and _running(states[name]) == address for name in self._spec.databases)
+
+    def _is_settled(self, address: Address, console: _Console) -> bool:
+        """Whether PgBouncer leads there, would after the next reload too, and holds nobody."""
+        written = addresses(self._spec.ini.read_text(encoding="utf-8"))
+        return (
+            self._leads_to(address, self._states(console))
+            and all(written.get(name) == address for name in self._spec.databases)
+            and not self._held(console)
+        )
 
     def _write(self, address: Address) -> None:
         path = self._spec.ini.resolve()  # a link stays a link

@@ -6,15 +6,18 @@ in `CASES`. A component that is missing on this machine is a failure, not a skip
 """
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psycopg
 from psycopg.pq import PGconn, Ping
 
+from muster.errors import Refusal
 from muster.failover.observations import Node
 from tasks import unprivileged
 from tasks.postgres.server import Server
@@ -101,10 +104,19 @@ def libpq(folder: Path, regions: Regions) -> Iterator[Subject]:
 class Haproxy:
     """A real HAProxy with one backend, that comes up with server `a` in service."""
 
-    def __init__(self, folder: Path, regions: Regions, *, server_options: str = "", level: str = "admin") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        regions: Regions,
+        *,
+        server_options: Mapping[str, str] | None = None,
+        level: str = "admin",
+        more: str = "",
+    ) -> None:
         self.socket = folder / "admin.sock"
         self.dsn = f"host={folder} port=6432 user=postgres dbname=postgres connect_timeout=10"
         self._config = folder / "haproxy.cfg"
+        options = server_options or {"a": "", "b": "disabled"}
         self._config.write_text(
             f"""
 global
@@ -119,8 +131,9 @@ frontend clients
   default_backend regions
 backend regions
   balance roundrobin
-  server east unix@{regions.socket("a")} {server_options}
-  server west unix@{regions.socket("b")} {server_options} disabled
+  {more}
+  server east unix@{regions.socket("a")} {options["a"]}
+  server west unix@{regions.socket("b")} {options["b"]}
 """,
             encoding="utf-8",
         )
@@ -156,6 +169,79 @@ def haproxy(folder: Path, regions: Regions) -> Iterator[Subject]:
         yield Subject(proxy.route(regions), kill=proxy.kill, revive=proxy.start)
     finally:
         proxy.kill()
+
+
+class Primary:
+    """What Patroni's REST API is for HAProxy: a port for each node, that answers 200 at the primary's and else 503."""
+
+    def __init__(self) -> None:
+        self.name = "a"
+        self._servers = {node: ThreadingHTTPServer(("127.0.0.1", 0), self._handler(node)) for node in ("a", "b")}
+        for server in self._servers.values():
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def port(self, node: str) -> int:
+        """Where HAProxy asks."""
+        return int(self._servers[node].server_address[1])
+
+    def move(self, node: str) -> None:
+        """From now on the node is primary."""
+        self.name = node
+
+    def close(self) -> None:
+        """No more answers."""
+        for server in self._servers.values():
+            server.shutdown()
+            server.server_close()
+
+    def _handler(self, node: str) -> type[BaseHTTPRequestHandler]:
+        primary = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_OPTIONS(self) -> None:
+                self.send_response(200 if primary.name == node else 503)
+                self.end_headers()
+
+            log_message = nothing
+
+        return Handler
+
+
+@contextmanager
+def checked_haproxy(folder: Path, regions: Regions) -> Iterator[tuple[Haproxy, Primary]]:
+    """Debian's, configured as with Patroni: its health checks find the primary."""
+    primary = Primary()
+    options = {node: f"check addr 127.0.0.1 port {primary.port(node)} inter 50ms fall 1 rise 1" for node in ("a", "b")}
+    proxy = Haproxy(folder, regions, server_options=options, more="option httpchk OPTIONS /primary")
+    try:
+        proxy.start()
+        wait_until(lambda: is_taken(proxy.route(regions, by="checks")))  # both are up until they were checked
+        yield proxy, primary
+    finally:
+        proxy.kill()
+        primary.close()
+
+
+@contextmanager
+def haproxy_checks(folder: Path, regions: Regions) -> Iterator[Subject]:
+    """The route that waits for health checks."""
+    with checked_haproxy(folder, regions) as (proxy, primary):
+        route = proxy.route(regions, by="checks")
+
+        def revive() -> None:
+            proxy.start()
+            wait_until(lambda: is_taken(route))
+
+        yield Subject(route, kill=proxy.kill, revive=revive, fail_over=primary.move)
+
+
+def is_taken(route: Route) -> bool:
+    """Whether the route's own check has nothing against it."""
+    try:
+        route.check()
+    except Refusal:
+        return False
+    return True
 
 
 class Pgbouncer:
@@ -256,7 +342,13 @@ def hook(folder: Path, regions: Regions) -> Iterator[Subject]:
     yield Subject(open_route(keys, regions.nodes), kill=current.unlink, revive=turn)
 
 
-CASES: Mapping[str, Case] = {"libpq": libpq, "haproxy": haproxy, "pgbouncer": pgbouncer, "hook": hook}
+CASES: Mapping[str, Case] = {
+    "libpq": libpq,
+    "haproxy": haproxy,
+    "haproxy-checks": haproxy_checks,
+    "pgbouncer": pgbouncer,
+    "hook": hook,
+}
 
 
 def ask(dsn: str, question: str = "select current_setting('cluster_name')") -> str:

@@ -24,7 +24,17 @@ from tasks.process import Processes
 from tasks.regions.patience import countdown
 from tasks.routes.route import Route, open_route
 from tasks.routes.sampling import sample
-from tests.contract.route_cases import CASES, PATIENCE, Haproxy, Pgbouncer, Regions, Subject, ask, wait_until
+from tests.contract.route_cases import (
+    CASES,
+    PATIENCE,
+    Haproxy,
+    Pgbouncer,
+    Regions,
+    Subject,
+    ask,
+    checked_haproxy,
+    wait_until,
+)
 
 Point = Callable[[Route, str], str]
 
@@ -191,7 +201,7 @@ def split(proxy: Haproxy) -> None:
 
 @pytest.fixture
 def splitter(folder: Path, regions: Regions) -> Iterator[Haproxy]:
-    made = Haproxy(folder, regions, server_options="weight 100")
+    made = Haproxy(folder, regions, server_options={"a": "weight 100", "b": "weight 100 disabled"})
     made.start()
     yield made
     made.kill()
@@ -274,8 +284,23 @@ def test_haproxy_that_takes_no_orders_is_refused(folder: Path, regions: Regions,
         proxy.kill()
 
 
+def test_haproxy_has_one_master(folder: Path, regions: Regions, proxy: Haproxy, point: Point) -> None:
+    """Its health checks, or Muster: a server in maintenance is lost to the checks."""
+    with pytest.raises(Refusal, match="west is MAINT"):
+        proxy.route(regions, by="checks").check()
+    proxy.kill()
+    with checked_haproxy(folder, regions) as (checked, _):
+        with pytest.raises(Refusal, match=r"west is DOWN \(L7STS") as refused:
+            checked.route(regions).check()
+        assert "by: checks" in refused.value.advice
+        with pytest.raises(SystemFailure, match="clients reach east"):
+            point(checked.route(regions, by="checks", wait="200ms"), "b")
+        assert ask(checked.dsn) == "a"
+
+
 def test_haproxy_whose_checks_find_the_node_down_says_so(folder: Path, regions: Regions, point: Point) -> None:
-    proxy = Haproxy(folder, regions, server_options="check inter 50ms fall 1 rise 1")
+    checked = "check inter 50ms fall 1 rise 1"
+    proxy = Haproxy(folder, regions, server_options={"a": checked, "b": f"{checked} disabled"})
     proxy.start()
     try:
         route = proxy.route(regions, wait="300ms")
@@ -283,6 +308,8 @@ def test_haproxy_whose_checks_find_the_node_down_says_so(folder: Path, regions: 
         with suppress(SystemFailure):
             point(route, "b")  # up until the first check fails
         wait_until(lambda: "west is DOWN" in failure_of(lambda: point(route, "b")))
+        with pytest.raises(Refusal, match="reach no server"):
+            route.check()
         regions.start("b")
         point(proxy.route(regions, wait="30s"), "b")
         wait_until(lambda: reaches(route, "b"))
@@ -292,7 +319,9 @@ def test_haproxy_whose_checks_find_the_node_down_says_so(folder: Path, regions: 
 
 
 @pytest.mark.parametrize("kind", ["haproxy", "pgbouncer"])
-def test_what_hangs_fails_in_bounded_time(kind: str, request: pytest.FixtureRequest, regions: Regions) -> None:
+def test_what_hangs_fails_in_bounded_time_and_obeys_once_it_is_back(
+    kind: str, request: pytest.FixtureRequest, regions: Regions, point: Point
+) -> None:
     hung: Haproxy | Pgbouncer = request.getfixturevalue({"haproxy": "proxy", "pgbouncer": "pooler"}[kind])
     route = hung.route(regions)
     hung.signal(signal.SIGSTOP)
@@ -303,7 +332,8 @@ def test_what_hangs_fails_in_bounded_time(kind: str, request: pytest.FixtureRequ
             route.point_to("b", lambda: 0.5, regions.processes)
     finally:
         hung.signal(signal.SIGCONT)
-    wait_until(lambda: reaches(route, "a"))
+    point(route, "b")
+    assert ask(hung.dsn) == "b"
 
 
 def test_pgbouncers_file_changes_in_nothing_but_the_place(pooler: Pgbouncer, regions: Regions, point: Point) -> None:
