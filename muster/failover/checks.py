@@ -183,8 +183,9 @@ def _why_not_judged(accounting: Accounting) -> str:
 
 def _numbers(total: Tally) -> str:
     return (
-        f"{total.attempts:,} tried: {total.acknowledged:,} acknowledged"
-        f" ({total.recovered:,} there, {total.lost:,} lost), {total.failed:,} refused, {total.unknown:,} unknown ({total.unknown_present:,} of them there)"
+        f"{total.attempts:,} tried: {total.acknowledged:,} acknowledged ({total.recovered:,} there,"
+        f" {total.lost:,} lost), {total.failed:,} refused, {total.unknown:,} unknown"
+        f" ({total.unknown_present:,} of them there)"
     )
 
 
