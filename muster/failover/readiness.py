@@ -33,11 +33,12 @@ def cast_of(seen: Surveyed) -> Cast | None:
 def findings_of(seen: Surveyed, spec: FailoverSpec) -> tuple[Finding, ...]:
     """Every aspect of readiness as a finding."""
     unreachable = seen.with_role("unreachable")
-    reach = judge(
-        "reachable", not unreachable, "every server answers",
-        "; ".join(f"{n.node}: {n.complaint}" for n in unreachable) or f"{len(seen.nodes)} servers answer",
-        "start what is down, or mend the way to it",
-    )  # fmt: skip
+    complaints = "; ".join(f"{n.node}: {n.complaint}" for n in unreachable)
+    expected, advice = "every server answers", "start what is down, or mend the way to it"
+    if len(unreachable) == len(seen.nodes):  # it may as well be us who are cut off
+        return (unseen("reachable", expected, complaints, advice), _roles(seen))
+    said = complaints or f"{len(seen.nodes)} servers answer"
+    reach = judge("reachable", not unreachable, expected, said, advice)
     cast = cast_of(seen)
     if cast is None:
         return (reach, _roles(seen))

@@ -6,6 +6,7 @@ from muster.cadence.states import State
 from muster.cards import PlanCard
 from muster.deck.model import Deck, Row, Trouble, build_deck
 from muster.ledger.standing import Mark, Overview, Proven
+from muster.readiness.states import Readiness, Ready
 
 NOW = datetime(2026, 8, 3, 6, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -112,6 +113,17 @@ ROWS = (
     ),
 )  # fmt: skip
 
+SEEN = Ready(
+    Readiness.READY, "", "", since=NOW - 20 * DAY, looked_at=NOW - DAY / 480, by="watch@db1", every_seconds=300.0
+)
+"""A target that was ready 3 minutes ago."""
+UNREADY = SEEN._replace(
+    state=Readiness.NOT_READY, why="lag: 31 s behind", advice="the standby does not keep up", since=NOW - DAY / 24
+)
+NEVER_SEEN = Ready(
+    Readiness.NOT_SEEN, "never looked at", "muster ready failover-stock", None, None, "", every_seconds=300.0
+)
+
 TROUBLES = (
     Trouble("muster", "stopped", "critical", "the kill switch is on: storage migration (j.doe)", NOW - DAY / 12),
     Trouble("pager", "route refuses", "warning", "the route pager refuses: HTTP 403", NOW - DAY),
@@ -131,6 +143,18 @@ HEALTHY = Deck(
     rows=tuple(row(f"{kind}-shop", State.FRESH, "passed in time", kind=kind) for kind in ("restore", "failover")),
     troubles=(),
 )
+LOOKED_AT = Deck(
+    at=NOW,
+    watched_at=NOW,
+    rows=(
+        row("failover-orders", State.OVERDUE, "no run since its slot was due", kind="failover", ready=SEEN),
+        row("failover-payments", State.FRESH, "passed in time", kind="failover", ready=UNREADY),
+        row("failover-stock", State.NEVER, "never run", kind="failover", ready=NEVER_SEEN, **never_passed()),
+        row("restore-shop", State.FRESH, "passed in time"),
+    ),
+    troubles=(),
+)
+"""What was seen of targets is at odds with what their drills proved."""
 HOSTILE = Deck(
     at=NOW,
     watched_at=None,
@@ -138,6 +162,7 @@ HOSTILE = Deck(
         row(
             NASTY, State.FAILING, NASTY, kind=NASTY, description=NASTY, environment=NASTY, owner=NASTY,
             controls=(NASTY,), cadence=NASTY, running=NASTY, evidence=NASTY, path=NASTY,
+            ready=UNREADY._replace(why=NASTY, advice=NASTY, by=NASTY),
         ),
     ),
     troubles=(Trouble(NASTY, NASTY, NASTY, NASTY, NOW),),

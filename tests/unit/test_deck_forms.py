@@ -29,7 +29,8 @@ def junit(deck: Deck) -> ElementTree.Element:
 def test_junit_has_a_case_for_every_drill_and_trouble_and_counts_them(deck: Deck) -> None:
     root = junit(deck)
     cases = list(root.iter("testcase"))
-    assert len(cases) == len(deck.rows) + len(deck.troubles) == int(root.get("tests", ""))
+    looked_at = sum(row.ready is not None for row in deck.rows)
+    assert len(cases) == len(deck.rows) + looked_at + len(deck.troubles) == int(root.get("tests", ""))
     assert root.findall(".//skipped") == []
     for element in (root, *root):
         assert int(element.get("failures", "")) == len(element.findall(".//failure"))
@@ -102,7 +103,7 @@ def test_annotations_are_errors_for_broken_promises_and_warnings_for_the_rest() 
 
 def test_nothing_ends_a_workflow_command_or_begins_one() -> None:
     lines = list(annotations(HOSTILE))
-    assert len(lines) == 2
+    assert len(lines) == 3
     for line in lines:
         assert len(line.splitlines()) == 1
         command, _, _ = line.removeprefix("::").partition("::")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from deck_samples import EMPTY, ESTATE, HEALTHY, HOSTILE
+from deck_samples import EMPTY, ESTATE, HEALTHY, HOSTILE, LOOKED_AT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -14,6 +14,7 @@ from muster.deck.jsonform import read_json, write_json
 from muster.deck.model import Deck, Row
 from muster.errors import UsageError
 from muster.ledger.standing import Mark
+from muster.readiness.states import Ready
 
 SCHEMA = Draft202012Validator(json.loads(Path("docs/schemas/deck.schema.json").read_text(encoding="utf-8")))
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -22,10 +23,11 @@ MARKS = st.builds(Mark, MOMENTS, TEXT, st.none() | st.floats(0, 1e9), st.none() 
 st.register_type_strategy(datetime, MOMENTS)
 st.register_type_strategy(str, TEXT)
 st.register_type_strategy(float, st.floats(0, 1e9))
-ROWS = st.builds(Row, recent=st.lists(MARKS, max_size=2).map(tuple), path=TEXT)
+READY = st.none() | st.builds(Ready)
+ROWS = st.builds(Row, recent=st.lists(MARKS, max_size=2).map(tuple), path=TEXT, ready=READY)
 DECKS = st.builds(Deck, rows=st.lists(ROWS, max_size=2).map(tuple), muster=TEXT)
 SAMPLES = pytest.mark.parametrize(
-    "deck", [ESTATE, EMPTY, HEALTHY, HOSTILE], ids=["estate", "empty", "healthy", "hostile"]
+    "deck", [ESTATE, EMPTY, HEALTHY, HOSTILE, LOOKED_AT], ids=["estate", "empty", "healthy", "hostile", "looked-at"]
 )
 
 

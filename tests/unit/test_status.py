@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from deck_samples import DAY, EMPTY, ESTATE, HEALTHY, HOSTILE, NASTY, NOW, card, crowd, row, uncovered
+from deck_samples import DAY, EMPTY, ESTATE, HEALTHY, HOSTILE, LOOKED_AT, NASTY, NOW, card, crowd, row, uncovered
 from rich.cells import cell_len
 from rich.console import Console
 from test_plan import PLAN
@@ -46,7 +46,11 @@ def lines_of(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("width", [80, 100, 200])
-@pytest.mark.parametrize("deck", [ESTATE, HEALTHY, HOSTILE, EMPTY], ids=["estate", "healthy", "hostile", "empty"])
+@pytest.mark.parametrize(
+    "deck",
+    [ESTATE, HEALTHY, HOSTILE, EMPTY, LOOKED_AT],
+    ids=["estate", "healthy", "hostile", "empty", "looked-at"],
+)
 def test_every_line_fits_and_is_plain(deck: Deck, width: int) -> None:
     text = told(deck, width=width)
     assert not [line for line in text.splitlines() if cell_len(line) > width]
