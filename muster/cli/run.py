@@ -61,8 +61,9 @@ def run(settings: Settings, options: Options) -> int:
         interrupts = stack.enter_context(terminated_as_interrupted())
         if options.up:
             from muster.cli.up import estate_up
+            from tasks.estate.estate import parts_for
 
-            stack.enter_context(estate_up(settings, console))
+            stack.enter_context(estate_up(settings, console, parts=parts_for(str(plan.target["type"]))))
         ledger = stack.enter_context(open_ledger(settings.ledger_url))
         conductor = conductor_of(settings, ledger)
         watch = Watch(ledger, tuple(step.name for step in drill_of(plan.kind).steps))

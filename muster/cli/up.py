@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 from rich.live import Live
@@ -85,11 +86,29 @@ def addresses(card: Card, settings: Settings) -> Table:
         table.add_row("S3", f"{card.objects.endpoint}, bucket {card.objects.bucket}")
         table.add_row("S3 keys", Text(str(card.objects.credentials_file), overflow="fold"))
     if card.shop:
-        where = conninfo_to_dict(card.shop.dsn)
-        table.add_row("PostgreSQL", Text(f"psql -h {where['host']} -U {where['user']} {where['dbname']}"))
+        table.add_row("PostgreSQL", Text(_psql(card.shop.dsn)))
+    if card.regions:
+        for region, dsn in card.regions.dsns.items():
+            table.add_row(f"Region {region}", Text(f"{_psql(dsn)}  # {_role(dsn)}"))
     table.add_row("Health deck", Text(str(settings.root / "deck" / "ci_health.md"), overflow="fold"))
     table.add_row("Ledger", Text(make_url(settings.ledger_url).render_as_string(hide_password=True)))
     return table
+
+
+def _psql(dsn: str) -> str:
+    where = conninfo_to_dict(dsn)
+    port = "" if where["port"] == "5432" else f" -p {where['port']}"
+    return f"psql -h {where['host']}{port} -U {where['user']} {where['dbname']}"
+
+
+def _role(dsn: str) -> str:
+    """What a region is now: a rehearsal can have changed it since it was started."""
+    try:
+        with psycopg.connect(dsn, connect_timeout=2) as connection:
+            row = connection.execute("select pg_is_in_recovery()").fetchone()
+    except psycopg.Error:
+        return "does not answer"
+    return "standby" if row == (True,) else "primary"
 
 
 def plans_in_words(settings: Settings) -> Table:

@@ -43,6 +43,9 @@ class Part(StrEnum):
     REGIONS = "regions"
 
 
+_DRILLED = {"embedded": Part.SHOP, "embedded-regions": Part.REGIONS}
+"""The part that a type of target drills; targets of other types are not of the estate."""
+
 Progress = Callable[[Part, str], None]
 """Told, from several threads, what a part is doing now; `ready` comes last."""
 
@@ -51,6 +54,12 @@ _STOP_ORDER = ((WORKER, SERVER), (TRAFFIC, "shop"), (OBJECTS,))
 _LINK = Condition(rtt_seconds=0.02)
 """Between the regions, until a drill asks for another."""
 _LEAVE = ((signal.SIGINT, 8.0), (signal.SIGKILL, 5.0))
+
+
+def parts_for(target: str) -> tuple[Part, ...]:
+    """What one drill of a target of this type needs: the part it drills, where bundles go, who runs it."""
+    drilled = _DRILLED.get(target)
+    return (*((drilled,) if drilled else ()), Part.OBJECTS, Part.SCHEDULER)
 
 
 class Estate:
@@ -99,7 +108,8 @@ class Estate:
     def dead(self) -> tuple[str, ...]:
         """Names of servers that were started, and do not run."""
         dead = set(self.processes.names()) - set(self.processes.alive())
-        return tuple(name for lane in _STOP_ORDER for name in lane if name in dead)
+        known = (*(name for lane in _STOP_ORDER for name in lane), *self._pair.process_names)
+        return tuple(name for name in known if name in dead)
 
     def stop(self) -> None:
         """Make sure that no part runs, then that no trace but the data is left. Safe to repeat."""

@@ -32,7 +32,12 @@ from tasks.regions.timeline import is_standby_on_disk, read_control, timeline_on
 
 DATABASE = "app"
 REPLICATOR = "replicator"
+_LINK = "link"
 _STOP_SECONDS = 60.0
+_KEEP_UP_SECONDS = 30.0
+"""A standby that lost its connection notices that after 10 s, and has to come back and catch up."""
+_RECEIPT_SECONDS = 3.0
+"""A primary that shut down in good order had the standby's word for all of its log: more than that will not come."""
 _PATIENCE = 120.0
 """For a verb whose caller sets no limit of its own."""
 
@@ -96,7 +101,7 @@ class Pair:
         """The way between the regions."""
         if not self._ports:
             self._ports = self._free_ports()
-        return Link(self.sockets / "link", self.processes, self._ports, self._form)
+        return Link(self.sockets / _LINK, self.processes, self._ports, self._form)
 
     def server(self, name: str) -> Server:
         """One of the two, running or not; started by `start_server` only."""
@@ -165,6 +170,11 @@ class Pair:
             self._bare_server(name).stop("fast", timeout=8)
         self.link.stop()
         self.records.write_running(None)
+
+    @property
+    def process_names(self) -> tuple[str, ...]:
+        """What is on record while the pair is up."""
+        return (*map(self._process, self.NAMES), _LINK)
 
     def is_running(self, name: str) -> bool:
         """Whether its process lives, frozen or not."""
@@ -260,25 +270,32 @@ class Pair:
         return Rejoined(node=name, how=how, why=why, rejoined_ns=time.monotonic_ns())
 
     def _hand_over(self, old: str, new: str, left: SecondsLeft) -> None:
-        """Stop `old` with all it wrote on `new`; else it is started again, and the hand-over has failed."""
+        """Stop `old` once `new` keeps up, and prove that `new` has all of its log; else `old` serves on."""
         server, standby = self._bare_server(old), self.server(new)
-        server.stop("fast", timeout=min(_STOP_SECONDS, left()))
-        control = read_control(server)
-        last = lsn_value(control.checkpoint_lsn)
         try:
+            if self.is_running(old):
+                self._wait_until_keeping_up(old, new, left)
+            server.stop("fast", timeout=min(_STOP_SECONDS, left()))
+            control = read_control(server)
             if not control.is_clean:
                 raise StepError(f"{old} did not shut down in good order: {control.state}")
             wait_until(
-                lambda: lsn_value(replication.received_lsn(standby)) > last,
+                lambda: lsn_value(replication.received_lsn(standby)) > lsn_value(control.checkpoint_lsn),
                 f"{new} to receive {old}'s shutdown checkpoint at {control.checkpoint_lsn}",
                 left,
-                at_most=10,
+                at_most=_RECEIPT_SECONDS,
             )
         except StepError as error:
             self.start_server(old)
             raise SystemFailure(
                 f"{old} cannot hand over: {error.message}", "look at the link and the standby"
             ) from None
+
+    def _wait_until_keeping_up(self, old: str, new: str, left: SecondsLeft) -> None:
+        server = self.server(old)
+        mark = replication.write_mark(server)
+        words = f"{new} to apply {old}'s log up to {mark}"
+        wait_until(lambda: replication.is_caught_up(server, new, mark), words, left, at_most=_KEEP_UP_SECONDS)
 
     def _primary_on_disk(self) -> str:
         """Who is to take writes: of two that would, the one of the newer timeline; its data must be whole."""

@@ -68,7 +68,10 @@ def _follow(pair: "Pair", name: str, primary: str, left: SecondsLeft, tools: Pro
 def _is_behind_fork(pair: "Pair", name: str, primary: str) -> bool:
     """Whether a server that shut down in good order did so before the primary went its own way."""
     server, leader = pair.server(name), pair.server(primary)
-    control = read_control(server)
+    try:
+        control = read_control(server)
+    except StepError:
+        return False
     fork = fork_lsn(leader, replication.position(leader).timeline, control.timeline)
     return control.is_clean and fork is not None and lsn_value(fork) > lsn_value(control.checkpoint_lsn)
 
@@ -89,23 +92,20 @@ def _rewind(pair: "Pair", name: str, primary: str, left: SecondsLeft, tools: Pro
 
 
 def _rebuild(pair: "Pair", name: str, primary: str, left: SecondsLeft, tools: Processes, why: str) -> tuple[How, str]:
+    """A new base backup over the link. Its slot is temporary: the standby's may still be held by a dead walsender."""
+    pair.fence(name)
     server = pair.server(name)
     fresh = server.data.with_name(f"{name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
     unprivileged.hand_over(fresh)
-    replication.ensure_slot(pair.server(primary), name)
-    argv: list[str | Path] = [
-        server.binaries.tool("pg_basebackup"),
-        "--dbname",
-        pair.address_of(primary, seen_from=name),
-    ]
-    argv += ["--pgdata", fresh, "--checkpoint=fast", "--wal-method=stream", f"--slot={name}", "--no-sync"]
+    source = pair.address_of(primary, seen_from=name)
+    argv: list[str | Path] = [server.binaries.tool("pg_basebackup"), "--dbname", source, "--pgdata", fresh]
+    argv += ["--checkpoint=fast", "--wal-method=stream", "--no-sync"]
     done = _run(server, argv, "pg_basebackup.log", left, tools)
     if isinstance(done, StepError):
         shutil.rmtree(fresh, ignore_errors=True)
         raise StepError(f"{name} could not be rebuilt ({why}): {done.message}", done.advice)
-    pair.fence(name)
     pair.records.write_fence(name, Fence.UNFINISHED)
     shutil.rmtree(server.data)
     fresh.rename(server.data)

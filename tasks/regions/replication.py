@@ -5,12 +5,15 @@ Promises: every call is bounded, and safe to repeat.
 Source: PostgreSQL documentation, "Log-Shipping Standby Servers", "System Administration Functions".
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import LiteralString
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
 
+from muster.errors import StepError
 from tasks.postgres.bounded import connected
 from tasks.postgres.server import Server
 
@@ -113,14 +116,24 @@ def set_synchronous(server: Server, names: str) -> None:
     """`synchronous_standby_names`: `*` while there is a standby; with nothing synchronous commits do not wait."""
     if _ask(server, "show synchronous_standby_names") == names:
         return
-    with connected(server.dsn(), _SECONDS) as connection:
+    with _connected(server, _SECONDS) as connection:
         connection.execute(sql.SQL("alter system set synchronous_standby_names = {}").format(sql.Literal(names)))
         connection.execute("select pg_reload_conf()")
 
 
 def _ask(server: Server, question: LiteralString, *values: str, seconds: float = _SECONDS) -> str:
     """The one value of the answer as PostgreSQL writes it; empty when there is none."""
-    with connected(server.dsn(), seconds) as connection:
+    with _connected(server, seconds) as connection:
         cursor = connection.execute(question, values)
         row = cursor.pgresult and cursor.pgresult.ntuples and cursor.pgresult.get_value(0, 0)
     return row.decode() if row else ""
+
+
+@contextmanager
+def _connected(server: Server, seconds: float) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    try:
+        with connected(server.dsn(), seconds) as connection:
+            yield connection
+    except psycopg.Error as error:
+        said = " | ".join(str(error).strip().splitlines()[:2])
+        raise StepError(f"{server.data.name} does not do as it is asked: {said}", f"see {server.log}") from error

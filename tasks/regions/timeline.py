@@ -5,9 +5,11 @@ format of a history file.
 """
 
 import re
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from muster.errors import StepError
 from tasks.postgres.server import Server
 
 _HISTORY = re.compile(r"([0-9A-F]{8})\.history")
@@ -30,8 +32,12 @@ class Control:
 
 
 def read_control(server: Server) -> Control:
-    """What the data directory's control file says."""
-    said = dict(line.split(":", 1) for line in server.control_data().splitlines() if ":" in line)
+    """What the data directory's control file says; a `StepError` when it cannot be read."""
+    try:
+        lines = server.control_data().splitlines()
+    except subprocess.CalledProcessError as error:
+        raise StepError(f"{server.data} has no control file that can be read: {error.stderr.strip()}") from None
+    said = dict(line.split(":", 1) for line in lines if ":" in line)
     return Control(
         state=said["Database cluster state"].strip(),
         checkpoint_lsn=said["Latest checkpoint location"].strip(),
