@@ -24,8 +24,7 @@ from muster.plan import Plan
 from muster.redaction import redacted
 from muster.turns import groups_going_on
 
-EXPECTED = "the target can be looked at"
-_CHECK = "look"
+_CHECK, _EXPECTED = "look", "the target can be looked at"
 
 
 @dataclass
@@ -89,7 +88,7 @@ class Looker:
         """In a thread that may hang: nothing can end it, and nothing waits for it once its time is over."""
         before = self._hanging.get(plan.name)
         if before is not None and before.is_alive():
-            return (unseen(_CHECK, EXPECTED, "the look before still hangs", _HANGS),)
+            return (_unseen("the look before still hangs", _HANGS),)
         found: list[tuple[Finding, ...]] = []
         thread = threading.Thread(target=lambda: found.append(act()), name=f"look at {plan.name}", daemon=True)
         thread.start()
@@ -98,7 +97,7 @@ class Looker:
             self._hanging.pop(plan.name, None)
             return found[0]
         self._hanging[plan.name] = thread
-        return (unseen(_CHECK, EXPECTED, f"it gave no answer within {self.seconds:g} s", _HANGS),)
+        return (_unseen(f"it gave no answer within {self.seconds:g} s", _HANGS),)
 
 
 _HANGS = "look at the way to it: something there neither answers nor refuses"
@@ -122,13 +121,17 @@ def examine(conductor: Conductor, plan: Plan) -> tuple[Finding, ...]:
     try:
         drill = conductor.drill_of(plan.kind)
         if drill.ready is None:
-            return (unseen(_CHECK, EXPECTED, f"a {plan.kind} drill has no look"),)
+            return (_unseen(f"a {plan.kind} drill has no look", f"muster run {plan.name}"),)
         target = conductor.open_target(plan.target, conductor.settings)
         if not isinstance(target, drill.needs):
             raise Refusal(f"a target of type {plan.target['type']!r} is not {drill.needs.__name__}")
         return drill.ready(target, plan)
     except MusterError as error:
-        return (unseen(_CHECK, EXPECTED, redacted(error.message, os.environ), redacted(error.advice, os.environ)),)
+        return (_unseen(error.message, error.advice or "look at the target by hand"),)
     except Exception as error:  # the drill's and the target's own code: whatever it raises, nothing was seen
         why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-        return (unseen(_CHECK, EXPECTED, redacted(why, os.environ)),)
+        return (_unseen(why, "this is a defect in Muster: please report it"),)
+
+
+def _unseen(why: str, advice: str) -> Finding:
+    return unseen(_CHECK, _EXPECTED, redacted(why, os.environ), redacted(advice, os.environ))
