@@ -33,12 +33,19 @@ _CUT_SHORT: Signals = ((signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0))
 _LINEAGE = "MUSTER_LINEAGE"
 """Environment variable with the tokens of a process and its ancestors: finds children whose parent died."""
 
-# Whoever unlinks the intent decides: the child, which then runs, or a cleaner, after which the child cannot run.
+# Whoever unlinks the intent decides: the child, which then runs, or a cleaner, after which the child cannot run. Each
+# start has an intent of its own, and only who has won it touches the record: the child of a starter that was killed can
+# come late, when the name is another's already.
 _RECORD_THEN_EXEC = """
 read -r stat < /proc/$$/stat && read -r boot < /proc/sys/kernel/random/boot_id || exit 125
-printf '%s %s %s\\n' "${MUSTER_LINEAGE##*:}" "$boot" "$stat" > "$1.pid" && rm "$1.intent" 2>/dev/null || exit 125
+token="${MUSTER_LINEAGE##*:}"
+[ -e "$1.$token.intent" ] || exit 125
+printf '%s %s %s\\n' "$token" "$boot" "$stat" > "$1.$token.claim" || exit 125
+rm "$1.$token.intent" 2>/dev/null || { rm -f "$1.$token.claim"; exit 125; }
+mv "$1.$token.claim" "$1.pid" || exit 125
 shift; exec "$@"
 """
+_INTENT, _CLAIM = ".intent", ".claim"
 _TAIL = 4000  # bytes of a log that are shown
 _ROUNDS = 5  # a tree can grow while it is felled
 
@@ -167,11 +174,12 @@ class Processes:
         network: Path | None = None,
     ) -> Started:
         """Start a server under a name of ours, in a network namespace if one is given; on record when this returns."""
+        self._settle(name)
         if name in self.alive():
             raise StepError(f"{name} is already running, on record in {self.records}", "stop it first")
         path, _ = self._open_log(log, argv)
         child = self._spawn(name, argv, path, env, cwd, _prefix(unprivileged, network))
-        while self._intent(name).exists() and child.poll() is None:
+        while child.poll() is None and ((record := self._read(name)) is None or record.leader.pid != child.pid):
             time.sleep(0.002)
         return Started(name, child.pid, path)
 
@@ -213,7 +221,8 @@ class Processes:
 
     def names(self) -> tuple[str, ...]:
         """Every name on record, alive or not."""
-        return tuple(sorted({p.stem for p in self.records.glob("*.*") if p.suffix in {".intent", ".pid"}}))
+        begun = {_name_of(path) for kind in (_INTENT, _CLAIM) for path in self.records.glob(f"*{kind}")}
+        return tuple(sorted(begun | {path.stem for path in self.records.glob("*.pid")}))
 
     def alive(self) -> tuple[str, ...]:
         """The names on record whose process runs."""
@@ -271,7 +280,7 @@ class Processes:
         ):
             if self._closed:
                 raise StepError(f"{name} was not started: everything is being stopped")
-            self._intent(name).touch()
+            (self.records / f"{name}.{token}{_INTENT}").touch()
             child = subprocess.Popen(
                 ["/bin/sh", "-c", _RECORD_THEN_EXEC, "sh", base, *prefix, *map(str, argv)],
                 stdin=source,
@@ -285,33 +294,45 @@ class Processes:
         return child
 
     def _settle(self, name: str) -> _Record | None:
-        """Forbid a start that has not happened yet; the record of one that has."""
-        try:
-            self._intent(name).unlink()
-        except FileNotFoundError:
-            return self._read(name)
-        return None
+        """Forbid every start that has not happened yet; the record of one that has."""
+        for intent in self._starts(name, _INTENT):
+            intent.unlink(missing_ok=True)
+        return self._read(name)
 
     def _read(self, name: str) -> _Record | None:
-        try:
-            token, boot, stat = self._pid(name).read_text(encoding="utf-8").rstrip("\n").split(" ", 2)
-        except (FileNotFoundError, ValueError):
-            return None  # its start has not come so far
-        return _Record(token, Identity.parse(boot, stat))
+        """The record of the program that runs under this name, else of one that ran."""
+        claims = [_record(path) for path in self._starts(name, _CLAIM)]
+        found = [record for record in (_record(self._pid(name)), *claims) if record]
+        return next((record for record in found if record.leader.is_alive()), found[0] if found else None)
 
     def _forget(self, name: str) -> None:
         with self._lock:
             child = self._children.get(name)
         if child is not None:
             child.wait()
-        self._intent(name).unlink(missing_ok=True)
+        for path in (*self._starts(name, _INTENT), *self._starts(name, _CLAIM)):
+            path.unlink(missing_ok=True)
         self._pid(name).unlink(missing_ok=True)
 
-    def _intent(self, name: str) -> Path:
-        return self.records / f"{name}.intent"
+    def _starts(self, name: str, kind: str) -> list[Path]:
+        """The intents or claims of this name's starts."""
+        return [path for path in self.records.glob(f"*{kind}") if _name_of(path) == name]
 
     def _pid(self, name: str) -> Path:
         return self.records / f"{name}.pid"
+
+
+def _record(path: Path) -> _Record | None:
+    try:
+        token, boot, stat = path.read_text(encoding="utf-8").rstrip("\n").split(" ", 2)
+    except (FileNotFoundError, ValueError):
+        return None  # its start has not come so far
+    return _Record(token, Identity.parse(boot, stat))
+
+
+def _name_of(start: Path) -> str:
+    """Whose start an intent or a claim is: their names end with the start's token."""
+    return start.stem.rpartition(".")[0]
 
 
 def _prefix(unprivileged: bool, network: Path | None) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from muster.errors import StepError
-from tasks.process import AT_ONCE, Identity, Processes
+from tasks.process import _RECORD_THEN_EXEC, AT_ONCE, Identity, Processes
 
 SLEEP = ["sleep", "600"]
 FAMILY = ["sh", "-c", "setsid sleep 600 & sleep 600 & echo ready; wait"]
@@ -158,9 +158,19 @@ def test_a_recycled_pid_is_left_alone(processes):
 
 def test_an_intent_that_never_ran_is_forgotten(processes):
     processes.records.mkdir(parents=True)
-    (processes.records / "ghost.intent").touch()
+    (processes.records / f"ghost.{'0' * 32}.intent").touch()
     processes.stop_all()
     assert processes.names() == ()
+
+
+def test_a_child_that_comes_late_takes_no_name_that_is_anothers(processes):
+    processes.start("server", SLEEP, log="server")
+    record = (processes.records / "server.pid").read_text()
+    late = ["sh", "-c", _RECORD_THEN_EXEC, "sh", str(processes.records / "server"), "echo", "it ran"]
+    done = subprocess.run(late, env={**os.environ, "MUSTER_LINEAGE": "f" * 32}, capture_output=True, timeout=20)
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert (processes.records / "server.pid").read_text() == record
+    assert list(processes.records.iterdir()) == [processes.records / "server.pid"]
 
 
 MUSTER_THAT_DIES = """
