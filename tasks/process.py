@@ -179,7 +179,7 @@ class Processes:
             raise StepError(f"{name} is already running, on record in {self.records}", "stop it first")
         path, _ = self._open_log(log, argv)
         child = self._spawn(name, argv, path, env, cwd, _prefix(unprivileged, network))
-        while child.poll() is None and ((record := self._read(name)) is None or record.leader.pid != child.pid):
+        while child.poll() is None and ((found := _record(self._pid(name))) is None or found.leader.pid != child.pid):
             time.sleep(0.002)
         return Started(name, child.pid, path)
 
