@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
-from paper import paper_conductor, paper_drill
+from paper import PLAN, paper_conductor, paper_drill
 from paper_looks import ILL, WELL, Paper, a_plan, looking_conductor
+from rich.console import Console
 
 from muster.conduct import Conductor
 from muster.errors import Refusal, StepError, UsageError
@@ -17,10 +19,13 @@ from muster.finding import Finding
 from muster.journal import EventKind, Journal
 from muster.ledger import Ledger, LedgerError, NewRun, Owner, Trigger
 from muster.ledger.standing import STALE_AFTER, LastLook
-from muster.opening import look_words
+from muster.opening import Request, look_words
 from muster.ownership import this_process
 from muster.plan import Plan
 from muster.readiness.looking import Looker, due
+from muster.report.html import render_html
+from muster.report.markdown import render_markdown
+from muster.report.terminal import render_terminal
 from muster.settings import Settings
 from muster.verdict import Outcome, Verdict
 
@@ -235,3 +240,21 @@ def test_a_run_says_what_was_seen_before_it_and_by_whom(conductor: Conductor, pa
     assert words.endswith("60.0 s before")
     late = look_words(plan, ledger.last_look(plan.name), look.at + (STALE_AFTER + 1) * timedelta(minutes=5))
     assert late.startswith("not seen (nobody has looked since")
+
+
+def test_every_form_of_a_runs_report_says_it_apart_from_last_proven(conductor: Conductor, paper: Paper) -> None:
+    (look,) = Looker("ann").look(conductor, [a_plan()])
+    summary = conductor.conduct(a_plan(), Request("a test"))
+    assert summary.last_look.startswith("ready, last looked at")
+    assert f"by ann@{look.host}" in summary.last_look
+    console = Console(file=StringIO(), width=200)
+    render_terminal(summary, console, bundle="b", verify="v")
+    for told in (render_markdown(summary), render_html(summary), console.file.getvalue()):  # type: ignore[attr-defined]
+        assert "Readiness before" in told
+        assert told.index("Readiness before") < told.index("Last proven")
+
+
+def test_a_run_of_a_kind_without_a_look_says_nothing_of_it(settings: Settings, ledger: Ledger) -> None:
+    summary = paper_conductor(settings, ledger).conduct(PLAN, Request("a test"))
+    assert summary.last_look == ""
+    assert "Readiness before" not in render_markdown(summary) + render_html(summary)
