@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from muster.failover import attempts, wholereads
 from muster.failover.checker import NAMED, Span, account
 from muster.failover.history import Kind, make_id
 from muster.failover.observations import Accounting, SetRead
@@ -357,6 +358,23 @@ class TestWholeness:
         paper.acknowledged([2], 9)
         assert "time runs backwards" in judge(paper).why_not_whole
 
+    def test_time_that_runs_backwards_between_connections_and_chunks(
+        self, paper: PaperHistory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(attempts, "_STEP", 2)
+        for connection, at in ((0, 10), (1, 5)):
+            for kind, moment in ((Kind.INVOKE, at), (Kind.OK, at + 1)):
+                session = paper.session("w-000.log", OLD)
+                paper.append("w-000.log", kind, connection, session, make_id(connection, 1), moment)
+        seen = judge(paper)
+        assert (seen.is_damaged, seen.total.attempts) == (True, 1)
+
+    def test_a_connection_that_goes_on_in_another_log_before_its_time(self, paper: PaperHistory) -> None:
+        paper.acknowledged([1], 10)
+        session = paper.session("w-001.log", OLD)
+        paper.append("w-001.log", Kind.INVOKE, 0, session, make_id(0, 2), 9)
+        assert "w-001.log, record 1" in judge(paper).why_not_whole
+
     def test_a_kind_nobody_knows(self, paper: PaperHistory) -> None:
         paper.append("w-000.log", 77, 0, 1, make_id(0, 1), 10)
         assert "kind 77" in judge(paper).why_not_whole
@@ -389,7 +407,11 @@ class TestWholeness:
         assert (seen.is_damaged, seen.total.recovered, len(seen.stages)) == (True, 2, 1)
         assert "holds 1 ids, 2 were read" in seen.why_not_whole
 
-    def test_a_whole_read_out_of_order_or_missing(self, paper: PaperHistory) -> None:
+    @pytest.mark.parametrize("chunk", [1, 100])
+    def test_a_whole_read_out_of_order_or_missing(
+        self, paper: PaperHistory, chunk: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(wholereads, "_STEP", chunk)
         paper.acknowledged([1, 2], 10)
         read, gone = paper.whole([1, 2], 20), paper.whole([], 30)
         data = (paper.folder / read.file).read_bytes()
@@ -404,6 +426,14 @@ def test_a_clock_that_steps_by_an_hour(paper: PaperHistory) -> None:
     paper.acknowledged([1, 2], 10)
     paper.append("w-000.log", Kind.INVOKE, 0, 1, make_id(0, 3), 20, wall=20 + APART - 3600 * 10**9)
     assert judge(paper).clock_steps_seconds == 3600.0
+
+
+def test_reads_are_judged_in_order_of_time(paper: PaperHistory) -> None:
+    paper.acknowledged([1], 10)
+    reads = [paper.whole([1], 30, stage="late"), paper.whole([], 20, stage="early")]
+    seen = judge(paper, *reads)
+    assert [s.stage for s in seen.stages] == ["early", "late"]
+    assert (seen.total.recovered, seen.total.lost, seen.total.resurrected) == (1, 0, 1)
 
 
 def test_without_a_read_of_a_primary_nothing_is_lost_or_recovered(paper: PaperHistory) -> None:
