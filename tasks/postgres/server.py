@@ -157,8 +157,6 @@ class Server:
             # backend of it still live, PostgreSQL sees its shared memory, and refuses.
             (self.data / "postmaster.pid").unlink(missing_ok=True)
             (self.sockets / f".s.PGSQL.{self.port}.lock").unlink(missing_ok=True)
-            # Likewise, and a killed server's zombie counts as alive until whoever started it looks.
-            (self.sockets / f".s.PGSQL.{self.port}.lock").unlink(missing_ok=True)
         unprivileged.hand_over(self.sockets, self.data)
 
     def _ours(self) -> dict[str, str]:
