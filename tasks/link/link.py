@@ -73,6 +73,7 @@ class Link:
         """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self.is_alive():
+            self._wait_until_up()  # whoever started it may have died meanwhile
             if condition is not None:
                 self.set(condition)
             return
@@ -87,8 +88,9 @@ class Link:
         """Make sure that nothing is left of it: no process, no device, no namespace that a server does not hold."""
         for name in (self._name, *map(self._holder, self._sides)):
             self.processes.stop(name, signals=AT_ONCE)
-        for file in (control.SOCKET, control.CONDITION, _DOORS):
-            (self.folder / file).unlink(missing_ok=True)
+        for kept in (control.SOCKET, control.CONDITION, _DOORS):
+            for file in self.folder.glob(f"{kept}*"):
+                file.unlink(missing_ok=True)
 
     def network(self, side: str) -> Path | None:
         """The network namespace for this side's programs; `None` with the proxy, where that is ours."""
@@ -162,7 +164,7 @@ class Link:
         path = self.folder / _DOORS
         if not path.exists():
             ports = free_ports(self.folder, "link", 2)
-            partial = path.with_suffix(".partial")
+            partial = path.with_name(f"{_DOORS}.partial")
             partial.write_text(json.dumps(dict(zip(self._sides, ports, strict=True))), encoding="utf-8")
             partial.replace(path)
         doors = json.loads(path.read_bytes())

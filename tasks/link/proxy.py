@@ -24,12 +24,14 @@ from pathlib import Path
 from tasks.link import control
 from tasks.link.condition import Condition
 from tasks.link.control import Counts
-from tasks.link.wire import Bucket, longest_queue
+from tasks.link.wire import Bucket
 
 HOST = "127.0.0.1"
 _CHUNK = 64 * 1024
 _WINDOW = 8 * 1024 * 1024
 """Bytes under way in one direction of one connection: about what TCP itself allows."""
+_QUEUE_SECONDS = 0.05
+"""What may wait for a slow line. Nothing is dropped here, so it is full whenever there is enough to send."""
 _SOCKET_BUFFER = 256 * 1024
 """Bytes that the kernel may hold on each side of us, or they would be a queue of their own."""
 _MOST_CONNECTIONS = 256
@@ -70,7 +72,7 @@ class Line:
         loop = asyncio.get_running_loop()
         while True:
             await self._open.wait()
-            excess = self._bucket.backlog(loop.time()) - longest_queue(self.condition.bytes_per_second)
+            excess = self._bucket.backlog(loop.time()) - _QUEUE_SECONDS
             if excess <= 0:
                 return
             await asyncio.sleep(min(excess, _GLANCE))

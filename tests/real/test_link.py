@@ -422,19 +422,35 @@ def test_a_taken_door_is_told_of(tmp_path):
         ends.close()
 
 
-def test_a_link_survives_who_started_it(tmp_path, form):
-    ports = free_ports(tmp_path, "servers", 2)
-    program = (
-        "import sys; from pathlib import Path; from tasks.link.link import Link; from tasks.process import Processes;"
-        "folder = Path(sys.argv[1]); link = Link(folder / 'link', Processes(folder / 'records', folder / 'logs'),"
-        f" {{'a': {ports[0]}, 'b': {ports[1]}}}, sys.argv[2]); link.start()"
-    )
-    subprocess.run([sys.executable, "-c", program, str(tmp_path), form], check=True, timeout=PATIENCE)
-    processes = Processes(tmp_path / "records", tmp_path / "logs")
-    link = Link(tmp_path / "link", processes, dict(zip("ab", ports, strict=True)), form)
-    try:
-        assert link.is_alive()
-        link.cut()
-    finally:
-        link.stop()
-    assert processes.names() == ()
+_STARTER = """
+import sys
+from pathlib import Path
+from tasks.link.link import Link
+from tasks.process import Processes
+folder, form, a, b = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+link = Link(folder / "link", Processes(folder / "records", folder / "logs"), {"a": a, "b": b}, form)
+print("starting", flush=True)
+link.start()
+print("started", flush=True)
+"""
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.04, 0.09, None])
+def test_whoever_starts_it_may_be_killed_at_any_moment(ends, form, tmp_path, delay):
+    argv = [sys.executable, "-c", _STARTER, str(tmp_path), form, *map(str, ends.link.ports.values())]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout is not None
+        assert starter.stdout.readline() == "starting\n"
+        if delay is None:
+            assert starter.stdout.readline() == "started\n"
+        else:
+            time.sleep(delay)
+        starter.kill()
+    if delay is None:
+        assert ends.link.is_alive()
+    ends.link.start()
+    ends.serve_echo()
+    echo(ends.connect())
+    ends.link.stop()
+    assert ends.processes.names() == ()
+    assert list(ends.link.folder.iterdir()) == []
