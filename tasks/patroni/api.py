@@ -183,7 +183,7 @@ class Api:
     def is_alive(self) -> bool:
         """Whether the member's Patroni answers at all."""
         try:
-            return bool(self._ask("GET", "/liveness").status_code)
+            return bool(self._ask("GET", "/liveness", seconds=_CONNECT_SECONDS).status_code)
         except NoAnswer:
             return False
 

@@ -16,6 +16,8 @@ class Members:
     def __init__(self, apis: Mapping[str, Api]) -> None:
         self._apis = dict(apis)
         self._config: Config | None = None
+        self._doubtful: set[str] = set()
+        """Asked last: a member that stands still costs a time-out each time it is asked."""
 
     def api(self, node: str) -> Api:
         """The node's own."""
@@ -24,10 +26,11 @@ class Members:
     def cluster(self) -> Cluster:
         """Of the first member that answers and reaches the DCS; `NoAnswer` when none does."""
         complaints = []
-        for api in self._apis.values():
+        for node, api in self._in_turn():
             try:
                 return api.cluster()
             except NoAnswer as error:
+                self.doubt(node)
                 complaints.append(error.message)
         raise NoAnswer(
             f"no member tells how the cluster is: {'; '.join(complaints)}",
@@ -36,12 +39,12 @@ class Members:
 
     def config(self) -> Config:
         """The cluster's settings, as they were when a member last told; Patroni's defaults when none ever did."""
-        for api in self._apis.values():
+        for node, api in self._in_turn():
             try:
                 self._config = api.config()
                 break
             except NoAnswer:
-                continue
+                self.doubt(node)
         return self._config or Config()
 
     def statuses(self) -> dict[str, Status]:
@@ -64,6 +67,15 @@ class Members:
                 "start what is down: a rehearsal begins with every node alive",
             )
         return found
+
+    def doubt(self, node: str) -> None:
+        """Ask this node after the others from now on, until only doubtful ones are left."""
+        self._doubtful.add(node)
+        if self._doubtful >= set(self._apis):
+            self._doubtful = {node}
+
+    def _in_turn(self) -> list[tuple[str, Api]]:
+        return sorted(self._apis.items(), key=lambda item: item[0] in self._doubtful)
 
 
 def refuse_other(statuses: Mapping[str, Status], scope: str, identifier: str | None) -> str:

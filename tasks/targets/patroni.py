@@ -156,20 +156,27 @@ class Target:
 
     def fence(self, node: str, work: Work) -> str:
         """The hook, if there is one; then the leader key must leave the node, and its server take no writes."""
+        self._members.doubt(node)
         config = self._members.config()
         done = f"{self._act('fence', node, work, node)}; " if "fence" in self._spec.hooks else ""
 
+        says = "it is a standby"
+
         def is_out() -> bool:
-            cluster = self._failing_over()
-            leads = cluster.leader is not None and cluster.leader.name == node
-            return not leads and not servers.is_primary(self._dsn[node], self._seconds)
+            nonlocal says
+            leader = self._failing_over().leader
+            if leader is not None and leader.name == node:
+                return False
+            answer = servers.is_primary(self._dsn[node], self._seconds)
+            says = "its server does not answer" if answer is None else "it is a standby"
+            return not answer
 
         failed = SystemFailure(
             f"{node} is still the leader: Patroni sees no reason to replace it",
             "let the fault reach its Patroni too, or its way to the DCS, or name a hook `fence`",
         )
         self._await(is_out, work, config.patience + _GRACE, failed)
-        return f"{done}{node} does not hold the leader key any more, {self._state(node)} ({config.words})"
+        return f"{done}{node} does not hold the leader key any more, {says} ({config.words})"
 
     def promote(self, node: str, work: Work) -> Promoted:
         """Patroni fails over by itself and is waited for, or is asked for the candidate where the plan says so."""

@@ -18,9 +18,11 @@ from muster.settings import Settings
 from tasks.process import Processes
 from tasks.regions.pair import Pair
 from tasks.targets.embedded_regions import open_target
+from tasks.targets.patroni import open_target as open_patroni
 from tasks.targets.promotable import Promotable
 from tasks.targets.streaming import open_target as open_streaming
 from tests.real.pair_hooks import hooks
+from tests.real.patroni_cluster import PatroniCluster
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Subject:
     """What the target must say that it can be made to suffer, as it is configured here."""
     counts_salvage: bool = True
     """Whether it can look into a lost primary's log."""
+    fails_over_by_itself: bool = False
+    """A fence alone makes it choose another primary."""
     patience: float = 60.0
     """Seconds within which a verb, or the system by itself, has done what it must."""
 
@@ -78,4 +82,18 @@ def streaming(folder: Path) -> Iterator[Subject]:
         shutil.rmtree(sockets)
 
 
-CASES: Mapping[str, Case] = {"embedded-regions": embedded_regions, "streaming": streaming}
+@contextmanager
+def patroni(folder: Path) -> Iterator[Subject]:
+    """A cluster of two members; the DCS forgets a lost one at once, so that no `ttl` is waited for."""
+    cluster = PatroniCluster(folder)
+    try:
+        cluster.start()
+        named = {"kill": cluster.hook("lose"), "fence": cluster.hook("lose"), "start": cluster.hook("start")}
+        target = open_patroni(cluster.target() | {"hooks": named}, Settings(home=folder / "home"))
+        can = frozenset({Scenario.SWITCHOVER, Scenario.KILL, Scenario.REPLICA_BEHIND})
+        yield Subject(target, can, fails_over_by_itself=True, patience=120)
+    finally:
+        cluster.stop()
+
+
+CASES: Mapping[str, Case] = {"embedded-regions": embedded_regions, "streaming": streaming, "patroni": patroni}

@@ -106,11 +106,12 @@ class PatroniCluster:
 
     def start_member(self, name: str) -> None:
         """Make sure that the member's Patroni runs, which starts its PostgreSQL as whatever the cluster wants."""
-        if name in self.processes.alive():
-            return
-        self._drop_stale_lock(name)
-        argv = [PATRONI, self._write_config(name)]
-        self.processes.start(name, argv, log=self.log(name).name, unprivileged=True)
+        if name not in self.processes.alive():
+            self._drop_stale_lock(name)
+            argv = [PATRONI, self._write_config(name)]
+            self.processes.start(name, argv, log=self.log(name).name, unprivileged=True)
+        port = self.seat(name).api_port
+        wait_until_ours(self.processes, name, port, lambda: self._answers(name), timeout=_PATIENCE)
 
     def kill(self, name: str) -> None:
         """Its machine dies: Patroni and PostgreSQL are gone at once, with no goodbye to the DCS."""
@@ -234,6 +235,12 @@ class PatroniCluster:
         argv = ["etcdctl", f"--endpoints=http://{HOST}:{port}", *words]
         env = os.environ | {"ETCDCTL_API": "3"}
         return subprocess.run(argv, env=env, capture_output=True, timeout=30, check=True).stdout
+
+    def _answers(self, name: str) -> bool:
+        try:
+            return bool(httpx.get(f"{self.seat(name).api}/liveness", timeout=3, trust_env=False).status_code)
+        except httpx.HTTPError:
+            return False
 
     def _write_config(self, name: str) -> Path:
         seat, data = self.seat(name), self._data(name)
