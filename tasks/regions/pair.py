@@ -243,14 +243,18 @@ class Pair:
     def promote(self, name: str, seconds_left: SecondsLeft | None = None) -> Promoted:
         """The server takes writes. Nobody waits for a standby until one has rejoined it."""
         left, server = seconds_left or countdown(_PATIENCE), self.server(name)
-        how = "it was primary already"
-        if replication.is_standby(server):
-            replication.set_synchronous(server, "")
-            if not replication.promote(server, min(_PATIENCE, left())):
-                raise SystemFailure(f"{name} was not promoted in time", f"see {server.log}")
-            how = "pg_promote"
-        at = replication.position(server)
-        return Promoted(node=name, promoted_ns=time.monotonic_ns(), timeline=at.timeline, lsn=at.lsn, how=how)
+        try:
+            done = replication.promote(server, left, at_most=min(_PATIENCE, left()))
+        except StepError as error:
+            left()
+            raise SystemFailure(f"{name} was not promoted: {error.message}", f"see {server.log}") from error
+        return Promoted(
+            node=name,
+            promoted_ns=time.monotonic_ns(),
+            timeline=done.position.timeline,
+            lsn=done.position.lsn,
+            how="pg_promote" if done.was_standby else "it was primary already",
+        )
 
     def switch(self, old: str, new: str, seconds_left: SecondsLeft | None = None) -> Promoted:
         """Planned: `old` shuts down in good order, and once `new` has all of its log it is promoted, and followed."""

@@ -8,7 +8,7 @@ from muster.errors import StepError
 SecondsLeft = Callable[[], float]
 """Seconds until everything must be over; raises when they are up."""
 
-_NAP = 0.01
+_NAP = 0.005
 
 
 def countdown(seconds: float) -> SecondsLeft:

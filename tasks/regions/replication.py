@@ -16,6 +16,7 @@ from psycopg import sql
 from muster.errors import StepError
 from tasks.postgres.bounded import connected
 from tasks.postgres.server import Server
+from tasks.regions.patience import SecondsLeft, wait_until
 
 _SECONDS = 10.0
 """For one question to a server that lives."""
@@ -63,11 +64,35 @@ def system_identifier(server: Server) -> str:
     return _ask(server, "select system_identifier from pg_control_system()")
 
 
-def promote(server: Server, seconds: float) -> bool:
-    """Promote a standby, its replay resumed if it was paused; whether it was done in time."""
-    resume_replay(server)
-    asked = max(1, int(seconds))
-    return _ask(server, "select pg_promote(true, %s::int)", str(asked), seconds=asked + _SECONDS) == "t"
+@dataclass(frozen=True)
+class Promotion:
+    """A server that takes writes, and whether it was told to just now."""
+
+    position: Position
+    was_standby: bool
+
+
+def promote(server: Server, seconds_left: SecondsLeft, *, at_most: float) -> Promotion:
+    """Make a standby primary, replay resumed if it was paused; nobody waits for a standby of its own.
+
+    All in one session, and asked for often whether it is done: `pg_promote` itself looks ten times a second.
+    """
+    with _connected(server, at_most + _SECONDS) as connection:
+
+        def is_standby() -> bool:
+            return connection.execute("select pg_is_in_recovery()").fetchone() == (True,)
+
+        was_standby = is_standby()
+        if was_standby:
+            _set_synchronous(connection, "")
+            connection.execute("select pg_wal_replay_resume(), pg_promote(false)")
+            wait_until(lambda: not is_standby(), f"{server.data.name} to be promoted", seconds_left, at_most=at_most)
+        row = connection.execute(
+            "select ('x' || left(pg_walfile_name(lsn), 8))::bit(32)::int, lsn::text from pg_current_wal_lsn() lsn"
+        ).fetchone()
+    if row is None:
+        raise StepError(f"{server.data.name} does not say where its log is")
+    return Promotion(Position(timeline=row[0], lsn=row[1]), was_standby)
 
 
 def pause_replay(server: Server) -> None:
@@ -114,11 +139,15 @@ def drop_slot(server: Server, name: str) -> None:
 
 def set_synchronous(server: Server, names: str) -> None:
     """`synchronous_standby_names`: `*` while there is a standby; with nothing synchronous commits do not wait."""
-    if _ask(server, "show synchronous_standby_names") == names:
-        return
     with _connected(server, _SECONDS) as connection:
-        connection.execute(sql.SQL("alter system set synchronous_standby_names = {}").format(sql.Literal(names)))
-        connection.execute("select pg_reload_conf()")
+        _set_synchronous(connection, names)
+
+
+def _set_synchronous(connection: psycopg.Connection[tuple[Any, ...]], names: str) -> None:
+    if connection.execute("show synchronous_standby_names").fetchone() == (names,):
+        return
+    connection.execute(sql.SQL("alter system set synchronous_standby_names = {}").format(sql.Literal(names)))
+    connection.execute("select pg_reload_conf()")
 
 
 def _ask(server: Server, question: LiteralString, *values: str, seconds: float = _SECONDS) -> str:
