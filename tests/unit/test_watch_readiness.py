@@ -204,3 +204,27 @@ def test_a_target_that_hangs_leaves_the_others_watched(tower: Tower) -> None:
     (hung,) = [thread for thread in threading.enumerate() if thread.name == "look at failover-hangs"]
     released.set()
     hung.join(60)
+
+
+def test_prefect_hears_of_it_as_events(tower: Tower, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows import health
+
+    events: list[tuple[str, str]] = []
+    monkeypatch.setattr(health, "tell", lambda plan, event, words: events.append((plan.name, event)))
+
+    def go() -> list[tuple[str, str]]:
+        health._tell_readiness(tower, tower.go())  # type: ignore[arg-type]
+        told = list(events)
+        events.clear()
+        return told
+
+    assert go() == []
+    tower.paper.is_ill()
+    assert go() == [("failover-shop", "plan.not-ready")]
+    assert go() == []
+    tower.paper.breaks(AWAY)
+    assert [go() for _ in range(3)][2] == [("failover-shop", "plan.not-seen")]
+    tower.paper.is_ill()
+    assert go() == [], "it is seen again, and not ready still"
+    tower.paper.is_well()
+    assert go() == [("failover-shop", "plan.ready")]
