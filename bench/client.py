@@ -1,11 +1,11 @@
 """`python -m bench.client`: the rehearsal's client beside pgbench: same statement, server and number of connections.
 
 Promises: the client writes its history durably meanwhile, as in a drill; both are run in turn on a table emptied before
-each; it works below one folder and deletes all of it; it judges the ratio, never a rate.
+each; pgbench has one thread, its default, as the client has; it works below one folder and deletes all of it; it judges
+the ratio, never a rate.
 """
 
 import argparse
-import os
 import re
 import sys
 import tempfile
@@ -90,7 +90,7 @@ def _pgbench(server: Server, folder: Path, connections: int, seconds: float) -> 
     script.write_text(_SCRIPT, encoding="utf-8")
     argv = [
         *(str(server.binaries.tool("pgbench")), "-n", "-M", "prepared", "-f", str(script), "-D", "n=0"),
-        *("-c", str(connections), "-j", str(min(connections, len(os.sched_getaffinity(0)))), "-T", f"{seconds:g}"),
+        *("-c", str(connections), "-j", "1", "-T", f"{seconds:g}"),
         *("-h", str(server.sockets), "-p", str(server.port), "-U", server.user, "postgres"),
     ]
     said = run(argv, timeout=seconds + 60).output

@@ -1,7 +1,7 @@
 """What one connection does: a call at a time, written down before it is made and after it came to its end.
 
-Promises: an id is tried once; whatever does not end well ends the session, so that the next call is made on a new one;
-nothing in here waits.
+Promises: an id is tried once, and announced in the log before; whatever does not end well ends the session, so that the
+next call is made on a new one; nothing in here waits.
 """
 
 import struct
@@ -73,7 +73,8 @@ class Caller(ABC):
         self._id = number
         self.answers.clear()
         self.notices.clear()
-        self.deadline_ns = self.log.write(self.begins, self.session, number) + self._timeout_ns
+        self.deadline_ns = self.log.note(self.begins, self.session, number) + self._timeout_ns
+        self.log.write()
         try:
             self._pgconn.send_query_prepared(STATEMENT, (_BIGINT(number),), _BINARY, 1)
         except Error:
@@ -117,7 +118,7 @@ class Caller(ABC):
 
     def _write_end(self, kind: Kind) -> None:
         self.deadline_ns = 0
-        self.log.write(kind, self.session, self._id)
+        self.log.note(kind, self.session, self._id)
 
     @abstractmethod
     def _next_id(self) -> int:

@@ -1,6 +1,6 @@
 """The history as the client writes it: logs of records, the list of sessions, and the end.
 
-Promises: a record is with the operating system when `write` returns, and on disk a second later; a folder that holds a
+Promises: records are with the operating system when `write` returns, and on disk a second later; a folder that holds a
 history already is left alone; what `end.json` says of a log was counted while it was written, not read back.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from muster.failover.record import STRUCT, End, Kind, LogEnd, Session
 
-_PACK = struct.Struct(STRUCT).pack
+_PACKED = struct.Struct(STRUCT)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
 _SAME_ERROR_NS = 1_000_000_000
 """An error that repeats is told once in this time."""
@@ -27,19 +27,26 @@ class Log:
         self.name = name
         self._connection = connection
         self._file = os.open(folder / name, _NEW, 0o644)
+        self._pending = b""
         self._records = 0
         self._synced = 0
         self._digest = hashlib.sha256()
 
-    def write(self, kind: Kind, session: int, number: int) -> int:
-        """Append a record of this moment; returns it, in nanoseconds of the monotonic clock."""
+    def note(self, kind: Kind, session: int, number: int) -> int:
+        """A record of this moment, for `write`; returns it, in nanoseconds of the monotonic clock."""
         now_ns = time.monotonic_ns()
-        record = _PACK(kind, 0, self._connection, session, number, now_ns, time.time_ns())
-        if os.write(self._file, record) != len(record):
-            raise OSError(f"half a record was written to {self.name}: the disk is full")
-        self._digest.update(record)
-        self._records += 1
+        self._pending += _PACKED.pack(kind, 0, self._connection, session, number, now_ns, time.time_ns())
         return now_ns
+
+    def write(self) -> None:
+        """Append what was noted, in one write(2): before the call that the last record announces, or before a pause."""
+        data = self._pending
+        if data:
+            if os.write(self._file, data) != len(data):
+                raise OSError(f"half a record was written to {self.name}: the disk is full")
+            self._digest.update(data)
+            self._records += len(data) // _PACKED.size
+            self._pending = b""
 
     def sync(self) -> None:
         """Bring it to disk, if there is anything new."""

@@ -62,6 +62,7 @@ class Loop:
                     self._hear(self._by_file[file])
         for caller in self._callers:
             caller.close()
+            caller.log.write()
 
     def _is_over(self, until_ns: int) -> bool:
         if time.monotonic_ns() >= until_ns:
@@ -85,7 +86,17 @@ class Loop:
         self._go_on(caller)
 
     def _go_on(self, caller: Caller) -> None:
-        """See to it that something comes next: an answer, a call that is due, or a new session."""
+        """See to it that something comes next: an answer, a call that is due, or a new session.
+
+        How the last call ended is written with what announces the next one, if that is made at once, else by itself.
+        """
+        self._go(caller)
+        caller.log.write()
+        if not caller.is_open:
+            self._tell(caller)
+            self._open(caller)
+
+    def _go(self, caller: Caller) -> None:
         while not caller.deadline_ns and caller.is_open and not self._over.is_set():
             now_ns = time.monotonic_ns()
             due_ns = caller.pace.take(now_ns)
@@ -93,9 +104,6 @@ class Loop:
                 heapq.heappush(self._due, (due_ns, next(self._order), caller, caller.session))
                 return
             caller.call()
-        if not caller.is_open:
-            self._tell(caller)
-            self._open(caller)
 
     def _give_up(self, now_ns: int) -> None:
         for caller in self._callers:

@@ -228,8 +228,12 @@ def test_a_frozen_server_makes_writes_unknown_in_time_and_the_client_goes_on_aft
     unknown = rig.ids(Kind.INFO)
     rig.thaw()
     rig.wait_for_acks()
-    client.stop(timeout=30)
+    rig.freeze(server)
+    client.stop(timeout=60)
+    rig.thaw()
 
+    assert read_end(rig.folder) is not None
+    assert rig.ids(Kind.INVOKE) == rig.ids(Kind.OK) | rig.ids(Kind.INFO)
     assert rig.ids(Kind.OK) <= set(rows(server))
     assert not unknown & rig.ids(Kind.OK)
 

@@ -16,7 +16,10 @@ from tasks.client.tail import Tail
 
 def test_a_record_is_read_as_it_was_written(tmp_path):
     before = time.monotonic_ns(), time.time_ns()
-    at = Log(tmp_path, "w-007.log", 7).write(Kind.INFO, 3, make_id(7, 2**40 - 1))
+    log = Log(tmp_path, "w-007.log", 7)
+    at = log.note(Kind.INFO, 3, make_id(7, 2**40 - 1))
+    log.write()
+    log.write()
     (records,) = read_log(tmp_path / "w-007.log")
 
     (record,) = records
@@ -31,7 +34,8 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
 def test_the_end_says_what_was_written(tmp_path):
     logs = [Log(tmp_path, "w-000.log", 0), Log(tmp_path, "r-b.log", 0)]
     for number in range(1, 4):
-        logs[0].write(Kind.INVOKE, 1, number)
+        logs[0].note(Kind.INVOKE, 1, number)
+    logs[0].write()
     write_end(tmp_path, logs)
 
     end = read_end(tmp_path)
@@ -42,7 +46,7 @@ def test_the_end_says_what_was_written(tmp_path):
 
 
 def test_a_history_is_never_written_over(tmp_path):
-    Log(tmp_path, "w-000.log", 0).write(Kind.INVOKE, 1, 1)
+    Log(tmp_path, "w-000.log", 0)
 
     with pytest.raises(FileExistsError):
         Log(tmp_path, "w-000.log", 0)
