@@ -145,6 +145,8 @@ class Step:
     name: str
     do: Callable[[Context], BaseModel]
     undo: Callable[[Context], None] | None = None
+    is_urgent: bool = False
+    """Somebody waits until it has acted: nothing may stand between it and the next, be it only to show it."""
 
 
 Check = Callable[[History, Plan], Finding | tuple[Finding, ...]]

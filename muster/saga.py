@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Literal
 
 from pydantic import BaseModel
@@ -44,12 +45,26 @@ def call(_name: str, act: Callable[[], BaseModel]) -> BaseModel:
 
 
 def run_steps(drill: Drill, context: Context, execute: Execute = call, injection: Injection | None = None) -> None:
-    """Run every step in order. The first that fails ends it: its event is recorded and the error raised."""
+    """Run every step in order. The first that fails ends it: its event is recorded and the error raised.
+
+    Urgent steps act without `execute`, which may be slow, and are shown by it once a step comes that is not.
+    """
+    unshown: list[tuple[str, BaseModel]] = []
     for step in drill.steps:
+        if step.is_urgent:
+            unshown.append((step.name, _run_step(step, context, call, injection)))
+            continue
+        for name, result in unshown:
+            execute(name, partial(_same, result))
+        unshown.clear()
         _run_step(step, context, execute, injection)
 
 
-def _run_step(step: Step, context: Context, execute: Execute, injection: Injection | None) -> None:
+def _same(result: BaseModel) -> BaseModel:
+    return result
+
+
+def _run_step(step: Step, context: Context, execute: Execute, injection: Injection | None) -> BaseModel:
     context.check_may_go_on()
     context.journal.append(EventKind.STARTED, step.name)
 
@@ -65,6 +80,7 @@ def _run_step(step: Step, context: Context, execute: Execute, injection: Injecti
         context.journal.append(EventKind.FAILED, step.name, **describe(error))
         raise
     context.journal.append(EventKind.SUCCEEDED, step.name, result=result.model_dump(mode="json"))
+    return result
 
 
 def undo_unrecorded(drill: Drill, context: Context) -> None:
