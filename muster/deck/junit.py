@@ -83,7 +83,7 @@ def _told(row: Row, deck: Deck) -> Iterable[str]:
 def _target(row: Row, ready: Ready) -> xml.Element:
     case = xml.Element("testcase", classname="muster.readiness", name=wording.line(row.plan), time="0.000")
     looked = wording.looked_words(ready, to_the_minute=True) or "never looked at"
-    told = "\n".join(map(wording.line, (ready.why or ready.state, looked, "seen, not proven", f"owner: {row.owner}")))
+    told = "\n".join(map(wording.line, (ready.why or ready.state, looked, wording.NO_PROOF, f"owner: {row.owner}")))
     if tag := _SEEN.get(ready.state):
         message = wording.line(f"{ready.state}: {ready.why}")
         xml.SubElement(case, tag, type=ready.state.value, message=message).text = told

@@ -109,7 +109,7 @@ def _readiness(row: Row, *, to_the_minute: bool) -> str:
     if row.ready is None:
         return ""
     looked = text(wording.looked_words(row.ready, to_the_minute=to_the_minute))
-    seen = f"{wording.READY_MARKS[row.ready.state]} **{row.ready.state}** (seen, not proven)"
+    seen = f"{wording.READY_MARKS[row.ready.state]} **{row.ready.state}** ({wording.NO_PROOF})"
     return "; ".join(part for part in (seen, looked, f"**{text(row.ready.why)}**" if row.ready.why else "") if part)
 
 

@@ -39,6 +39,8 @@ TONES = {
 """The verdict whose colour a state wears."""
 READY_MARKS = {Readiness.NOT_READY: "✕", Readiness.NOT_SEEN: "○", Readiness.READY: "✓"}
 READY_TONES = {Readiness.NOT_READY: "fail", Readiness.NOT_SEEN: "inconclusive", Readiness.READY: "pass"}
+NO_PROOF = "a look, not a proof"
+"""Stands beside every readiness that is shown where proofs are."""
 
 _BARS = "▁▂▃▄▅▆▇"
 _OVER = "█"

@@ -52,7 +52,7 @@ def render_looks(looked: Sequence[Looked], now: datetime, console: Console) -> N
         console.print()
         console.print(_against(looked, console))
     console.print()
-    console.print(text_of(console, "Seen, not proven: `muster status` tells what drills proved.", "dim"))
+    console.print(text_of(console, "A look is no proof: `muster status` tells what drills proved.", "dim"))
 
 
 def render_readiness(rows: Sequence[Row], now: datetime, console: Console) -> None:

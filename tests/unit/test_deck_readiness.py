@@ -63,19 +63,19 @@ def test_a_card_says_it_in_full() -> None:
     assert "last pass   2 d ago" in told
 
 
-def test_markdown_says_that_it_was_seen_and_not_proven() -> None:
+def test_markdown_says_that_it_was_a_look_and_no_proof() -> None:
     lines = [
         line for line in render_markdown(LOOKED_AT, to_the_minute=True).splitlines() if line.startswith("| **fail")
     ]
     told = {line.split("**")[1]: line for line in lines}
     seen = "last looked at 2026-08-03 05:57 UTC by watch@&#8203;db1, so since 2026-07-14 06:00 UTC"
-    assert f"! **overdue**: passed 2026-08-01, 2 d of 31 d<br>✓ **ready** (seen, not proven); {seen}<br>" in told[
+    assert f"! **overdue**: passed 2026-08-01, 2 d of 31 d<br>✓ **ready** (a look, not a proof); {seen}<br>" in told[
         "failover-orders"
     ]  # fmt: skip
-    assert "✕ **not ready** (seen, not proven)" in told["failover-payments"]
+    assert "✕ **not ready** (a look, not a proof)" in told["failover-payments"]
     assert "**lag: 31 s behind**" in told["failover-payments"]
-    assert "○ **not seen** (seen, not proven); **never looked at**" in told["failover-stock"]
-    assert "not proven" not in render_markdown(ESTATE)
+    assert "○ **not seen** (a look, not a proof); **never looked at**" in told["failover-stock"]
+    assert "not a proof" not in render_markdown(ESTATE)
 
 
 def test_a_page_under_version_control_does_not_change_with_every_look() -> None:
@@ -114,7 +114,7 @@ def test_what_is_not_ready_is_a_problem_and_no_broken_promise() -> None:
 def test_html_shows_both_columns() -> None:
     page = render_html(LOOKED_AT)
     assert "Seen ready, beside proven" in page
-    assert page.count("seen, not proven") == 3
+    assert page.count("a look, not a proof") == 3
     assert "last looked at 2026-08-03 05:57 UTC by watch@db1, so since 2026-07-14 06:00 UTC" in page
     assert "Seen ready" not in render_html(ESTATE)
 

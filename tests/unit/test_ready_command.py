@@ -75,7 +75,7 @@ def test_its_exit_code_is_what_it_saw(desk: Desk, make: Callable[[Paper], None],
     assert ended == code
     assert lines[0].split() == ["readiness", "plan", "so", "for", "checks"]
     assert lines[1].startswith(words)
-    assert lines[-1] == "Seen, not proven: `muster status` tells what drills proved."
+    assert lines[-1] == "A look is no proof: `muster status` tells what drills proved."
 
 
 def test_every_finding_against_it_is_told_with_its_advice(desk: Desk) -> None:
