@@ -24,7 +24,7 @@ _NARROWEST = 40
 _LONGEST = 400  # characters of one value; the report has all of it
 _LONGEST_NAME = 24
 _STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", wording.NOT_ASKED: "dim"}
-_BARS = {"recovery": "█", "verification": "▒", "undo": "░"}
+_BARS = {"load": "·", "recovery": "█", "verification": "▒", "undo": "░"}
 _ASCII = str.maketrans("✓✕–·…━→█▒░’", "+x--~=>#=.'")
 
 
@@ -126,7 +126,11 @@ def _measures(sheet: _Sheet, run: Summary) -> None:
     widths = _widths(rows)
     room = max(0, sheet.width - 2 - sum(width + 2 for width in widths))
     for measure, row in zip(run.measures, rows, strict=True):
-        sheet.row((*row, sheet.fit(measure.note, room, "dim")), (*widths, room))
+        # A number without its conditions misleads: a note that does not fit beside it stands below, whole.
+        fits = cell_len(measure.note) <= room
+        sheet.row((*row, sheet.text(measure.note if fits else "", "dim")), (*widths, room))
+        if not fits:
+            sheet.line(sheet.text(measure.note, "dim"), indent=4)
 
 
 def _phases(sheet: _Sheet, run: Summary) -> None:

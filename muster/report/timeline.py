@@ -12,7 +12,7 @@ from muster.quantity import format_seconds
 from muster.report.wording import shortened
 from muster.summary import Phase, Summary
 
-_LANES = ("recovery", "verification", "undo")
+_LANES = ("load", "recovery", "verification", "undo")
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400)
 _MOST_STEPS = 7  # as many tick labels as a phone has room for
 _STRETCH = 1.5  # an objective further out than this would squeeze the phases

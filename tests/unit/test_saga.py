@@ -39,7 +39,9 @@ def drill(*steps: Step) -> Drill:
 def context(tmp_path: Path) -> Context:
     clock = SystemClock()
     plan: Any = None
-    return Context(plan, None, Journal("run", Memory(), clock), Workspace("run", tmp_path), clock, 2**63)
+    journal = Journal("run", Memory(), clock)
+    journal.append(EventKind.OPENED)
+    return Context(plan, None, journal, Workspace("run", tmp_path), clock, 2**63)
 
 
 def step(name: str, course: list[str], *, urgent: bool = False) -> Step:
