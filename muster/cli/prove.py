@@ -60,7 +60,9 @@ def _catalogue(kind: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != module:
             raise
-        raise UsageError(f"there is no catalogue of faults for {kind!r}", "try `muster prove restore`") from None
+        raise UsageError(
+            f"there is no catalogue of faults for {kind!r}", "try `muster prove restore` or `muster prove failover`"
+        ) from None
 
 
 @contextmanager
@@ -85,7 +87,7 @@ def _try(
     from flows.registry import drill_of, open_target
 
     with Progress(*_COLUMNS, console=console, transient=True) as progress:
-        bar = progress.add_task("making a shop and its backups", total=len(forms))
+        bar = progress.add_task(f"making {catalogue.BASE}", total=len(forms))
 
         def show(row: ProofRow) -> None:
             progress.advance(bar)

@@ -89,13 +89,18 @@ class Base:
         return self.folder / "catalog.txt"
 
     def digest(self) -> str:
-        """SHA-256 over every file's name and bytes."""
-        whole = hashlib.sha256()
-        for path in sorted(p for p in self.folder.rglob("*") if p.is_file()):
-            with path.open("rb") as file:
-                line = f"{path.relative_to(self.folder)}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n"
-            whole.update(line.encode())
-        return whole.hexdigest()
+        """Over everything in it."""
+        return digest_of(self.folder)
+
+
+def digest_of(folder: Path) -> str:
+    """SHA-256 over every file's name and bytes."""
+    whole = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        with path.open("rb") as file:
+            line = f"{path.relative_to(folder)}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n"
+        whole.update(line.encode())
+    return whole.hexdigest()
 
 
 @contextmanager

@@ -1,13 +1,8 @@
-"""Faults in the drill's own steps: the product's drill with one step done wrong."""
+"""Faults in the restore drill's own steps."""
 
 import shutil
-from collections.abc import Callable
-from dataclasses import replace
 
-from pydantic import BaseModel
-
-from muster.drill import Context, Drill, Step
-from muster.errors import StepError
+from muster.drill import Context
 from muster.restore.observations import Chosen, Restored
 from tasks.faults.stage import Stage
 from tasks.postgres.binaries import find_binaries
@@ -17,37 +12,11 @@ from tasks.recovery import replay
 
 _ROOM_FOR_LOGS = 4 * 2**20
 
-Alter = Callable[[Drill], Drill]
-
 
 def would_archive(stage: Stage) -> None:
     """A backup whose own configuration archives, as a production server's does."""
     with (stage.own("backups") / "full" / "postgresql.auto.conf").open("a", encoding="utf-8") as file:
         file.write("archive_mode = 'on'\narchive_library = ''\narchive_command = '/bin/true'\n")
-
-
-def first(step: str, act: Callable[[Context], None]) -> Alter:
-    """The drill with an act of ours before one of its steps."""
-
-    def alter(drill: Drill) -> Drill:
-        found = drill.step(step)
-
-        def do(context: Context) -> BaseModel:
-            act(context)
-            return found.do(context)
-
-        return _with(drill, replace(found, do=do))
-
-    return alter
-
-
-def leaving(step: str) -> Alter:
-    """The drill with a step whose undo fails."""
-
-    def undo(_context: Context) -> None:
-        raise StepError(f"the undo of {step} was made to fail", "it was planted")
-
-    return lambda drill: _with(drill, replace(drill.step(step), undo=undo))
 
 
 def let_configuration_rule(context: Context) -> None:
@@ -77,7 +46,3 @@ def _restored(context: Context) -> Server:
     processes = Processes(workspace.records, workspace.logs)
     binaries = find_binaries(chosen.binaries, chosen.backup.major)
     return Server(binaries, workspace.scratch / "data", workspace.sockets, processes, "restored")
-
-
-def _with(drill: Drill, step: Step) -> Drill:
-    return replace(drill, steps=tuple(step if s.name == step.name else s for s in drill.steps))

@@ -10,6 +10,7 @@ from datetime import timedelta
 from muster.prove import Check, Ending, Form
 from muster.verdict import Outcome
 from tasks.faults import damage, drills, sources, stage
+from tasks.faults.altering import first, leaving
 from tasks.faults.base import POINT, pristine_base
 from tasks.faults.repository import flip_file, is_installed, lose_segment, repository
 from tasks.faults.sources import source
@@ -17,6 +18,8 @@ from tasks.faults.stage import base_backup, dump
 from tasks.postgres.dumps import DumpForm
 
 make_base = pristine_base
+BASE = "a shop and its backups"
+"""What `make_base` makes, in words."""
 
 CUSTOM, DIRECTORY, PLAIN, GZIP = DumpForm
 _INCR = {"choose": "named", "name": "incr"}
@@ -162,19 +165,19 @@ PROMISES = (
 
 DRILL = (
     Form("open-server", "a drill that lets the restored configuration archive",
-         base_backup(drills.would_archive, drill=drills.first("inspect", drills.let_configuration_rule)),
+         base_backup(drills.would_archive, drill=first("inspect", drills.let_configuration_rule)),
          Check("isolation")),
     Form("overshot", "a drill that recovers beyond its target",
-         base_backup(recovery={"to": "name", "name": POINT}, drill=drills.first("compare", drills.overshoot)),
+         base_backup(recovery={"to": "name", "name": POINT}, drill=first("compare", drills.overshoot)),
          Check("reached")),
     Form("failing-undo", "a drill that does not undo a step",
-         base_backup(drill=drills.leaving("inspect")), Check("left behind")),
+         base_backup(drill=leaving("inspect")), Check("left behind")),
     Form("full-disk", "a scratch disk too small for the backup",
          base_backup(disk=0.5), _NO_ROOM),
     Form("full-disk-chain", "a scratch disk too small for a chain, though not for its last increment",
          base_backup(disk=0.9, backup=_INCR), _NO_ROOM),
     Form("filling-disk", "a scratch disk that somebody else fills while the drill restores",
-         base_backup(disk=2, drill=drills.first("restore", drills.fill_disk)), _DISK_FULL),
+         base_backup(disk=2, drill=first("restore", drills.fill_disk)), _DISK_FULL),
 )
 
 HEALTHY = (

@@ -37,6 +37,7 @@ select pg_is_in_recovery() as standby,
          where status = 'streaming') as receiving_from,
        case when pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn() then 0
             else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) end::float as lag_seconds,
+       pg_last_wal_receive_lsn()::text as received,
        greatest(0, pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()))::bigint as lag_bytes,
        (select array_agg(application_name order by application_name) from pg_stat_replication
          where state = 'streaming') as standbys,
@@ -55,6 +56,8 @@ select pg_is_in_recovery() as standby,
        extract(epoch from clock_timestamp())::float as clock
 """
 
+_CATCH_UP_SECONDS = 0.5
+
 
 def survey(nodes: Sequence[Node], stage: str, seconds: float) -> Surveyed:
     """Every node's state, asked at the same time; one that does not answer within `seconds` is unreachable."""
@@ -70,6 +73,7 @@ def survey_node(node: Node, seconds: float) -> NodeState:
             before, began = time.time(), time.monotonic()
             answer = _ask(connection)
             round_trip = time.monotonic() - began
+            lag = _replay_lag(connection, answer) if answer["standby"] else None
             behind = () if answer["standby"] else ask_sequences(connection).problems
     except psycopg.Error as error:
         said = str(error).strip().splitlines()
@@ -87,7 +91,7 @@ def survey_node(node: Node, seconds: float) -> NodeState:
         version_num=answer["version_num"],
         lsn=answer["lsn"] or "",
         receiving_from=answer["receiving_from"] or "",
-        replay_lag_seconds=answer["lag_seconds"] if answer["standby"] else None,
+        replay_lag_seconds=lag,
         replay_lag_bytes=answer["lag_bytes"] if answer["standby"] else None,
         write_lag_seconds=answer["write_lag"],
         sync_standbys=tuple(answer["sync_standbys"] or ()),
@@ -108,6 +112,23 @@ def _ask(connection: psycopg.Connection[tuple[Any, ...]]) -> dict[str, Any]:
     if row is None:
         raise psycopg.OperationalError("the server gave no answer")
     return row
+
+
+def _replay_lag(connection: psycopg.Connection[tuple[Any, ...]], answer: dict[str, Any]) -> float | None:
+    """Seconds: how long it takes to apply what it has received now, and when that is too long, by the log's own times.
+
+    Those alone mislead: when the primary was at rest, the last transaction is old, however little is to be applied.
+    """
+    lag: float | None = answer["lag_seconds"]
+    if lag == 0 or not answer["received"]:
+        return lag
+    began = time.monotonic()
+    while (waited := time.monotonic() - began) < _CATCH_UP_SECONDS:
+        row = connection.execute("select pg_last_wal_replay_lsn() >= %s::pg_lsn", [answer["received"]]).fetchone()
+        if row and row[0]:
+            return waited
+        time.sleep(0.01)
+    return lag
 
 
 def _free_share(node: Node, settings: dict[str, str]) -> float | None:
