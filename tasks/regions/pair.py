@@ -18,6 +18,7 @@ from psycopg.conninfo import make_conninfo
 
 from muster.errors import StepError, SystemFailure
 from muster.failover.observations import Node, Promoted, Rejoined
+from muster.quantity import format_seconds
 from tasks import unprivileged
 from tasks.estate.loopback import free_ports
 from tasks.link.link import Condition, Form, Link, best_form
@@ -34,6 +35,7 @@ DATABASE = "app"
 REPLICATOR = "replicator"
 _LINK = "link"
 _STOP_SECONDS = 60.0
+_LEAVE_SECONDS = 8.0
 _KEEP_UP_SECONDS = 30.0
 """A standby that lost its connection notices that after 10 s, and has to come back and catch up."""
 _RECEIPT_SECONDS = 3.0
@@ -167,7 +169,7 @@ class Pair:
         """Make sure that neither server runs, nor the link. The primary first: its log reaches the standby."""
         for name in sorted(self.NAMES, key=lambda n: is_standby_on_disk(self._bare_server(n))):
             tree.thaw(self.processes, self._process(name))
-            self._bare_server(name).stop("fast", timeout=8)
+            self._bare_server(name).stop("fast", timeout=_LEAVE_SECONDS)
         self.link.stop()
         self.records.write_running(None)
 
@@ -224,6 +226,30 @@ class Pair:
             return
         self.link.start()
         self.server(name).start(self._settings(name), wait=wait)
+
+    def mend_link(self, condition: Condition) -> tuple[str, ...]:
+        """The link is up, in this condition, and both servers are on it. Says what was mended."""
+        link = self.link
+        if not link.is_alive():
+            link.start(condition)
+            return ("the link was dead, and is up again", *self._move_to_link())
+        if link.state() == condition:
+            return ()
+        link.set(condition)
+        return (f"the link is back at {format_seconds(condition.rtt_seconds)} round trip",)
+
+    def _move_to_link(self) -> tuple[str, ...]:
+        """Start servers again whose network namespace died with the link; the others never noticed."""
+        lost = [name for name in self.NAMES if self.is_running(name) and not self._is_on_link(name)]
+        for name in lost:
+            self._bare_server(name).stop("fast", timeout=_LEAVE_SECONDS)
+            self.start_server(name)
+        return tuple(f"{name} was started again, on the new link" for name in lost)
+
+    def _is_on_link(self, name: str) -> bool:
+        network = self.link.network(name)
+        own = Path(f"/proc/{self._bare_server(name).pid()}/ns/net")
+        return network is None or network.readlink() == own.readlink()
 
     def revive(self, name: str) -> str:
         """It runs as it last did, and is not fenced any more. Refused beside another server that takes writes."""

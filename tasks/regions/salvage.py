@@ -45,7 +45,7 @@ def salvage(old: Server, new: Server, shelf: Shelf, tools: Processes, timeout: f
     listing = shelf.exhibits / f"salvage-{node}.txt"
     ended_at = _list_commits(old, parent, fork, listing, tools, timeout)
     commits = len(_COMMIT.findall(listing.read_bytes()))
-    _shorten(listing)
+    shorten(listing)
     segments = _segments(old, parent, fork, ended_at)
     folder = shelf.kept / f"salvage-{node}"
     kept = [_keep(segment, folder) for segment in segments[:_MOST_SEGMENTS]]
@@ -102,7 +102,7 @@ def _keep(segment: Path, folder: Path) -> str:
     return hashlib.sha256(packed).hexdigest()
 
 
-def _shorten(listing: Path) -> None:
+def shorten(listing: Path) -> None:
     """Cut a list that is too long for the evidence at the end of a line, and say so in it."""
     if listing.stat().st_size <= _MOST_TEXT:
         return

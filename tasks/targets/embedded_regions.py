@@ -119,13 +119,15 @@ class Target:
                 return (self._pair.fill_disk(old),)
 
     def heal(self, work: Work) -> tuple[str, ...]:
-        """The link as the plan wants it, nobody frozen, room to write, replay going on."""
-        done = [*self._mend_link()]
+        """Nobody frozen, room to write, the link as the plan wants it, replay going on."""
+        done = []
         for name in Pair.NAMES:
             if count := self._pair.thaw(name):
                 done.append(f"{name}: {count} processes go on (SIGCONT)")
             if count := self._pair.free_disk(name):
                 done.append(f"{name}: {count} processes have room to write again")
+        done += self._pair.mend_link(self._normal)
+        for name in Pair.NAMES:
             server = self._pair.server(name)
             if replication.answers(server) and replication.resume_replay(server):
                 done.append(f"{name}: replay goes on")
@@ -181,16 +183,6 @@ class Target:
         replication.pause_replay(self._pair.server(new))
         pause(work.spec.fault_lasts.total_seconds(), work.seconds_left)
         return f"{new}: replay stands still, and did so for {_words(work.spec.fault_lasts)}"
-
-    def _mend_link(self) -> tuple[str, ...]:
-        link = self._pair.link
-        if not link.is_alive():
-            link.start(self._normal)
-            return ("the link was dead, and is up again",)
-        if link.state() == self._normal:
-            return ()
-        link.set(self._normal)
-        return (f"the link is back at {format_seconds(self._normal.rtt_seconds)} round trip",)
 
 
 def _shelf(workspace: Workspace) -> Shelf:

@@ -1,6 +1,8 @@
 """Two regions on this machine: every verb holds from a healthy pair and from whatever a drill that died left of it."""
 
 import hashlib
+import io
+import re
 import shutil
 import tempfile
 import threading
@@ -11,7 +13,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from rich.console import Console
 
+from muster.cli.up import addresses
 from muster.drill import Workspace
 from muster.errors import MusterError, Refusal, StepError, SystemFailure
 from muster.failover.spec import FailoverSpec, Scenario
@@ -25,7 +29,8 @@ from tasks.regions import replication
 from tasks.regions.pair import Pair
 from tasks.regions.patience import countdown
 from tasks.regions.records import Fence
-from tasks.regions.timeline import is_standby_on_disk
+from tasks.regions.salvage import shorten
+from tasks.regions.timeline import fork_in, is_standby_on_disk
 from tasks.targets.embedded_regions import Target, open_target
 from tasks.targets.promotable import Work
 
@@ -298,7 +303,8 @@ def test_a_frozen_server_that_thaws_before_its_fence_takes_writes_again(pair: Pa
     insert(pair, "a", 2)
 
 
-def test_the_link_goes_back_to_what_the_plan_says(pair: Pair, tmp_path: Path, work: Work) -> None:
+@pytest.mark.parametrize("lost", ["link", "link-a"])
+def test_the_link_goes_back_to_what_the_plan_says(pair: Pair, tmp_path: Path, work: Work, lost: str) -> None:
     target = target_of(pair, tmp_path, rtt="30ms")
     assert len(target.heal(work)) == 1
     assert pair.link.state() == Condition(rtt_seconds=0.03)
@@ -308,6 +314,7 @@ def test_the_link_goes_back_to_what_the_plan_says(pair: Pair, tmp_path: Path, wo
     target.heal(work)
     assert pair.link.state() == Condition(rtt_seconds=0.03)
     pair.processes.stop("link", signals=AT_ONCE)
+    pair.processes.stop(lost, signals=AT_ONCE)  # with its holder, the network of one server
     assert target.heal(work)
     assert pair.link.state() == Condition(rtt_seconds=0.03)
     wait_until(lambda: replication.is_caught_up(pair.server("b"), "a", "0/0"))
@@ -434,6 +441,11 @@ def test_the_estate_keeps_a_pair(tmp_path: Path, work: Work) -> None:
         card = estate.start()
         assert card.regions is not None
         assert read_card(settings) == card
+        shown = Console(file=io.StringIO(), width=200, record=True)
+        shown.print(addresses(card, settings))
+        said = shown.export_text()
+        assert re.search(r"Region east +psql -h .+ -p \d+ -U postgres app  # primary", said)
+        assert re.search(r"Region west +psql -h .+ -p \d+ -U postgres app  # standby", said)
         target = open_target(keys, settings)
         assert target.identify().system_identifier == card.regions.system_identifier
         assert {n.region: n.dsn for n in target.nodes()} == card.regions.dsns
@@ -453,3 +465,34 @@ def test_a_drill_has_only_its_own_part_started() -> None:
     assert parts_for("embedded") == (Part.SHOP, Part.OBJECTS, Part.SCHEDULER)
     assert parts_for("embedded-regions") == (Part.REGIONS, Part.OBJECTS, Part.SCHEDULER)
     assert parts_for("streaming") == (Part.OBJECTS, Part.SCHEDULER)
+
+
+# --- what is read from disk ------------------------------------------------------------------------------------------
+
+
+def test_a_fork_is_where_the_history_says(tmp_path: Path) -> None:
+    history = tmp_path / "00000003.history"
+    history.write_text("1\t0/3000148\tno recovery target specified\n\n2\t1A/5000060\tno recovery target specified\n")
+    assert fork_in(history, 1) == "0/3000148"
+    assert fork_in(history, 2) == "1A/5000060"
+    assert fork_in(history, 3) is None
+    assert fork_in(tmp_path / "00000004.history", 1) is None
+
+
+def test_a_list_of_commits_too_long_for_the_evidence_is_cut_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.regions.salvage._MOST_TEXT", 100)
+    listing = tmp_path / "list.txt"
+    lines = [f"rmgr: Transaction {n:03d} COMMIT" for n in range(10)]
+    listing.write_text("\n".join(lines) + "\n")
+    whole = listing.stat().st_size
+    shorten(listing)
+    *kept, last = listing.read_text().splitlines()
+    assert kept == lines[: len(kept)]
+    assert len("\n".join(kept)) <= 100
+    assert last == f"(cut here: {whole} bytes in all)"
+    before = listing.read_bytes()
+    monkeypatch.setattr("tasks.regions.salvage._MOST_TEXT", 4096)
+    shorten(listing)
+    assert listing.read_bytes() == before
