@@ -113,6 +113,11 @@ def test_a_real_pair_is_ready_not_ready_and_not_seen(
     row = shown()
     assert (row["ready"]["by"], row["state"], row["pass_at"]) == (told["by"], "never", None), "seen, and never proven"
 
+    post.pair.freeze("a")
+    code, told = ready()
+    post.pair.thaw("a")
+    assert (code, told["state"]) == (1, "not ready"), "a server that hangs holds up no look"
+    assert "a: " in told["why"]
     post.pair.kill("b")
     code, told = ready()
     assert (code, told["state"]) == (1, "not ready"), told["findings"]
@@ -128,7 +133,7 @@ def test_a_real_pair_is_ready_not_ready_and_not_seen(
     wait_until(lambda: ready()[0] == 0, "that it is ready again")
     with open_ledger(Settings(home=post.root / "home").ledger_url) as ledger:
         verdicts = [look.verdict.value for look in ledger.looks(PLAN, 100)]
-        assert verdicts[-4:] == ["inconclusive", "inconclusive", "fail", "pass"]
+        assert verdicts[-5:] == ["inconclusive", "inconclusive", "fail", "fail", "pass"]
         assert verdicts[0] == "pass"
 
 
