@@ -1,0 +1,1 @@
+"""Amazon RDS and Aurora through their API. Not yet proven on AWS, but against the API's own model."""
