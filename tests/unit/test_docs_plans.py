@@ -9,6 +9,7 @@ import yaml
 
 from flows.registry import open_target
 from muster.cadence.spec import Blackout, Cadence, Window
+from muster.failover.spec import ClientSpec, Degraded, Detection, Failback, FailoverSpec, Ready
 from muster.plan import Approval, Objectives, Plan
 from muster.restore.spec import RestoreSpec
 from muster.settings import Settings
@@ -16,7 +17,7 @@ from muster.settings import Settings
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Pages also show policies, routes and pipelines; what speaks of one of these is a plan, or a part of one.
-OF_A_PLAN = re.compile(r"^(kind|target|cadence|objectives|approval|restore):", re.MULTILINE)
+OF_A_PLAN = re.compile(r"^(kind|target|cadence|objectives|approval|restore|failover):", re.MULTILINE)
 PLANS = [
     pytest.param(block, id=f"{path.stem}-{number}")
     for path in sorted(DOCS.rglob("*.md"))
@@ -28,6 +29,7 @@ REST = {
     "restore": {},
 }  # fmt: skip
 RESTORE = (DOCS / "restore.md").read_text("utf-8")
+FAILOVER = (DOCS / "failover.md").read_text("utf-8")
 
 
 def test_there_are_plans():
@@ -41,12 +43,39 @@ def test_a_plan_in_the_docs_is_a_plan(block, tmp_path):
     open_target(plan.target, Settings(home=tmp_path))
 
 
-@pytest.mark.parametrize("kind", ["pgbackrest", "dump", "embedded"])
-def test_every_key_of_a_target_is_documented(kind):
-    section = re.search(rf"^## Target `{kind}`\n(.*?)^## ", RESTORE, re.M | re.S)
+@pytest.mark.parametrize(
+    ("page", "kind"),
+    [
+        *((RESTORE, kind) for kind in ("pgbackrest", "dump", "embedded")),
+        *((FAILOVER, kind) for kind in ("patroni", "streaming", "embedded-regions", "aurora-global", "rds-replica")),
+    ],
+    ids=lambda value: value if len(value) < 40 else "page",
+)
+def test_every_key_of_a_target_is_documented(page, kind):
+    section = re.search(rf"^## Target `{kind}`\n(.*?)^## ", page, re.M | re.S)
     assert section
-    documented = set(re.findall(r"^\| `(\w+)` \|", section[1], re.MULTILINE))
-    assert documented == set(import_module(f"tasks.targets.{kind}").Spec.model_fields) - {"type"}
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", section[1], re.MULTILINE)
+    documented = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
+    module = import_module(f"tasks.targets.{kind.replace('-', '_')}")
+    assert set(module.Spec.model_fields) - {"type"} <= documented
+
+
+@pytest.mark.parametrize("name", ["libpq", "haproxy", "pgbouncer", "route53", "hook"])
+def test_every_key_of_a_route_is_documented(name):
+    section = re.search(rf"^- `{name}`: (.*?)^(?:- |\n)", FAILOVER, re.M | re.S)
+    assert section
+    keys = set(import_module(f"tasks.routes.{name}").Spec.model_fields) - {"type"}
+    assert [key for key in sorted(keys) if f"`{key}`" not in section[1]] == []
+
+
+def test_every_key_of_the_failover_section_is_documented():
+    documented = {
+        key for row in re.findall(r"^\| (`[^|]+) \|", FAILOVER, re.M) for key in re.findall(r"`([\w.]+)`", row)
+    }
+    nested = {"client": ClientSpec, "detection": Detection, "slow_link": Degraded, "ready": Ready, "failback": Failback}
+    keys = {f"{name}.{key}" for name, model in nested.items() for key in model.model_fields}
+    keys |= set(FailoverSpec.model_fields) - set(nested)
+    assert sorted(keys - documented) == []
 
 
 def test_every_key_of_the_restore_section_is_documented():
@@ -61,7 +90,7 @@ def test_every_key_of_a_plan_is_documented():
     keys |= {f"approval.{key}" for key in Approval.model_fields}
     keys |= {f"objectives.{key}" for key in Objectives.model_fields}
     assert keys <= documented
-    assert set(Plan.model_fields) - {"approval", "objectives", "restore"} <= documented
+    assert set(Plan.model_fields) - {"approval", "objectives", "restore", "failover"} <= documented
     assert {key for key in documented if key.startswith(("cadence.", "approval.", "objectives."))} == keys
 
 
