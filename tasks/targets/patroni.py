@@ -14,13 +14,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from muster.errors import MusterError, Refusal, StepError, SystemFailure, UsageError
 from muster.failover.observations import Node, Promoted, Rejoined, Salvaged
 from muster.failover.spec import Scenario
 from muster.identity import Identity
-from muster.quantity import Duration
+from muster.quantity import Duration, format_seconds
 from muster.settings import Settings
 from tasks.hooks import Hook, Occasion, run_hook
 from tasks.patroni import servers
@@ -29,9 +29,12 @@ from tasks.patroni.members import Members, hindrance, refuse_other, refuse_unfit
 from tasks.postgres.binaries import find_binaries
 from tasks.postgres.server import Server
 from tasks.regions.salvage import Shelf, salvage
+from tasks.servers import ServerKeys, nodes_of
+from tasks.streaming.commands import told
+from tasks.streaming.notes import Notes
 from tasks.targets.promotable import Work
 
-HookName = Literal["kill", "freeze", "thaw", "cut", "heal", "fence", "start"]
+HookName = Literal["fence", "start", "kill", "freeze", "thaw", "cut", "slow", "heal", "fill", "free"]
 
 _NAP = 0.05
 _GRACE = 30.0
@@ -46,21 +49,18 @@ _MUST_HAVE: Mapping[Scenario, frozenset[HookName]] = {
     Scenario.FREEZE: frozenset({"freeze", "thaw"}),
     Scenario.PARTITION: frozenset({"cut", "heal"}),
     Scenario.PARTITION_THEN_KILL: frozenset({"cut", "heal", "kill", "start"}),
+    Scenario.SLOW_LINK: frozenset({"slow", "heal"}),
     Scenario.REPLICA_BEHIND: frozenset({"kill", "start"}),
+    Scenario.DISK_FULL: frozenset({"fill", "free"}),
 }
-"""The hooks that each scenario takes."""
+"""The hooks without which a scenario cannot be made, or not be ended."""
+_ENDED_BY: Mapping[str, HookName] = {"freeze": "thaw", "cut": "heal", "slow": "heal", "fill": "free"}
+_REPLAY = "replay"
 
 
-class MemberSpec(BaseModel):
-    """One member of the cluster."""
+class MemberKeys(ServerKeys):
+    """One member of the cluster; `name` as in its patroni.yml."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    """As in its patroni.yml."""
-    region: str
-    dsn: str
-    """Its own PostgreSQL, without a secret."""
     api: str = Field(pattern=r"^https?://")
     """Its REST API, such as http://10.0.0.1:8008."""
     data: Path | None = None
@@ -70,12 +70,12 @@ class MemberSpec(BaseModel):
 class Spec(BaseModel):
     """The target's keys in a plan."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     type: str = "patroni"
     cluster: str
     """The scope."""
-    nodes: tuple[MemberSpec, ...] = Field(min_length=2)
+    nodes: tuple[MemberKeys, ...] = Field(min_length=2)
     system_identifier: str | None = None
     """What `pg_control_system()` says, as a further proof."""
     failover: Literal["automatic", "manual"] = "automatic"
@@ -84,12 +84,6 @@ class Spec(BaseModel):
     hooks: Mapping[HookName, Hook] = {}
     connect_timeout: Duration = Field(default=timedelta(seconds=3), gt=timedelta())
 
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> "Spec":
-        if len({n.name for n in self.nodes}) < len(self.nodes):
-            raise ValueError("two nodes have the same name")
-        return self
-
 
 class Target:
     """The cluster that a plan names."""
@@ -97,12 +91,14 @@ class Target:
     def __init__(self, spec: Spec, members: Members) -> None:
         self._spec = spec
         self._members = members
+        self._nodes = nodes_of(spec.nodes)
         self._dsn = {n.name: n.dsn for n in spec.nodes}
         self._data = {n.name: n.data for n in spec.nodes}
         self._seconds = spec.connect_timeout.total_seconds()
 
     def identify(self) -> Identity:
         """Every API and every server is asked, and both must speak of one and the same process."""
+        self._require_programs()
         statuses = self._members.statuses()
         identifier = refuse_other(statuses, self._spec.cluster, self._spec.system_identifier)
         for node, status in statuses.items():
@@ -120,7 +116,7 @@ class Target:
 
     def nodes(self) -> tuple[Node, ...]:
         """The plan's."""
-        return tuple(Node(name=n.name, region=n.region, dsn=n.dsn) for n in self._spec.nodes)
+        return self._nodes
 
     def scenarios(self) -> frozenset[Scenario]:
         """The switchover, and what the plan's hooks can make happen and mend."""
@@ -130,28 +126,39 @@ class Target:
         """By the plan's hooks; replay is paused by SQL."""
         self._members.config()  # while those who know still answer
         lasts = work.spec.fault_lasts.total_seconds()
-        done: list[str] = []
-        if scenario is Scenario.FREEZE:
-            done.append(self._act("freeze", old, work, old, new))
-        if scenario in {Scenario.PARTITION, Scenario.PARTITION_THEN_KILL}:
-            done.append(self._act("cut", old, work, old, new))
-            _pause(lasts, work)
-        if scenario is Scenario.REPLICA_BEHIND:
-            servers.pause_replay(self._dsn[new], self._seconds)
-            _pause(lasts, work)
-            done.append(f"{new}: replay stands still, and did so for {lasts:g} s")
-        if scenario in {Scenario.KILL, Scenario.PARTITION_THEN_KILL, Scenario.REPLICA_BEHIND}:
-            done.append(self._act("kill", old, work, old, new))
-        return tuple(done)
+        match scenario:
+            case Scenario.SWITCHOVER:
+                return ()
+            case Scenario.KILL:
+                return (self._inflict("kill", old, new, work),)
+            case Scenario.FREEZE:
+                return (self._inflict("freeze", old, new, work),)
+            case Scenario.PARTITION | Scenario.PARTITION_THEN_KILL:
+                cut = self._inflict("cut", old, new, work)
+                _pause(lasts, work)
+                killed = (self._inflict("kill", old, new, work),) if scenario is not Scenario.PARTITION else ()
+                return (f"{cut}, and was so for {format_seconds(lasts)}", *killed)
+            case Scenario.SLOW_LINK:
+                return (self._inflict("slow", old, new, work),)
+            case Scenario.REPLICA_BEHIND:
+                Notes(work.workspace).add_fault(_REPLAY, new)
+                servers.pause_replay(self._dsn[new], self._seconds)
+                _pause(lasts, work)
+                held = f"{new}: replay stands still, and did so for {format_seconds(lasts)}"
+                return (held, self._inflict("kill", old, new, work))
+            case Scenario.DISK_FULL:
+                return (self._inflict("fill", old, new, work),)
 
     def heal(self, work: Work) -> tuple[str, ...]:
-        """The hooks that end the plan's own fault, on every node it may have hit; replay goes on."""
+        """The faults that this run noted, the newest first."""
+        notes = Notes(work.workspace)
         done = []
-        if work.spec.scenario in {Scenario.PARTITION, Scenario.PARTITION_THEN_KILL}:
-            done += [self._act("heal", node, work) for node in self._dsn]
-        if work.spec.scenario is Scenario.FREEZE:
-            done += [self._act("thaw", node, work) for node in self._dsn if not self._members.api(node).is_alive()]
-        done += [f"{n}: replay goes on" for n, dsn in self._dsn.items() if servers.resume_replay(dsn, self._seconds)]
+        for fault, node in reversed(tuple(notes.faults().items())):
+            if fault in _ENDED_BY:
+                done.append(self._act(_ENDED_BY[fault], node, work))
+            elif fault == _REPLAY and servers.resume_replay(self._dsn[node], self._seconds):
+                done.append(f"{node}: replay goes on")
+            notes.drop_fault(fault)
         return tuple(done)
 
     def fence(self, node: str, work: Work) -> str:
@@ -246,6 +253,14 @@ class Target:
     def connect_seconds(self) -> float:
         """The plan's."""
         return self._seconds
+
+    def _require_programs(self) -> None:
+        missing = [f"{name} ({hook.run[0]})" for name, hook in self._spec.hooks.items() if not hook.is_installed]
+        if missing:
+            raise Refusal(
+                f"the plan names hooks whose program is not there: {', '.join(missing)}",
+                "install them where Muster runs, make them executable, or name them by their whole path",
+            )
 
     def _refuse_other_server(self, node: str, status: Status) -> None:
         """Two servers of one cluster look alike: only the moment they were started tells them apart."""
@@ -343,19 +358,33 @@ class Target:
         self._await(api.is_alive, work, 2 * _GRACE, failed)
         return done
 
-    def _act(self, verb: HookName, node: str, work: Work, old: str = "", new: str = "") -> str:
+    def _inflict(self, fault: HookName, old: str, new: str, work: Work) -> str:
+        """A fault by its hook, on record before it is there."""
+        Notes(work.workspace).add_fault(fault, old)
+        slow = work.spec.slow_link
+        rate = slow.mbytes_per_second
+        more = {
+            "MUSTER_RTT_MS": f"{slow.rtt.total_seconds() * 1000:g}",
+            "MUSTER_LOSS": f"{slow.loss:g}",
+            "MUSTER_MBYTES_PER_SECOND": "" if rate is None else f"{rate:g}",
+        }
+        return self._act(fault, old, work, old, new, more if fault == "slow" else {})
+
+    def _act(
+        self, verb: HookName, node: str, work: Work, old: str = "", new: str = "", more: Mapping[str, str] | None = None
+    ) -> str:
         """Run a hook of the plan on a node."""
         hook = self._spec.hooks.get(verb)
         if hook is None:
             raise UsageError(
-                f"{node} does not answer, and the plan names no hook {verb!r}",
-                f"do by hand what it would do, or name it: target.hooks.{verb}: [systemctl, start, patroni]",
+                f"{node} takes a hook {verb!r}, and the plan names none",
+                f"name it, such as target.hooks.{verb}: [ssh, {node}, ...], or do by hand what it would do",
             )
-        named = next(n for n in self.nodes() if n.name == node)
-        occasion = Occasion(named, old=old, new=new, scenario=work.spec.scenario)
+        named = next(n for n in self._nodes if n.name == node)
+        occasion = Occasion(named, old=old, new=new, scenario=work.spec.scenario, more=more or {})
         blame = SystemFailure if verb == "fence" else StepError
-        run_hook(verb, hook, occasion, work.processes, work.seconds_left, blame=blame)
-        return f"{node}: hook {verb!r} ({hook.words})"
+        said = run_hook(verb, hook, occasion, work.processes, work.seconds_left, blame=blame)
+        return told(verb, node, said)
 
     def _state(self, node: str) -> str:
         """What the node says of itself, in words."""
