@@ -114,8 +114,15 @@ class PatroniCluster:
         wait_until_ours(self.processes, name, port, lambda: self._answers(name), timeout=_PATIENCE)
 
     def kill(self, name: str) -> None:
-        """Its machine dies: Patroni and PostgreSQL are gone at once, with no goodbye to the DCS."""
+        """Its machine dies: Patroni and PostgreSQL are gone at once, with no goodbye to the DCS.
+
+        Backends end with their postmaster, but not frozen ones: those are ended one by one.
+        """
+        family = self._family(name)
         self.processes.stop(name, signals=AT_ONCE)
+        for process in family:
+            process.signal(signal.SIGKILL)
+        wait(lambda: not any(process.is_alive() for process in family), f"the processes of {name} to end")
 
     def lose(self, name: str) -> None:
         """Its machine dies, and the DCS forgets it at once, as if `ttl` were over already."""

@@ -192,6 +192,24 @@ def test_a_frozen_leader_is_replaced_and_steps_down_when_it_wakes(whole: Patroni
     assert target.heal(frozen) == ()
 
 
+def test_a_fenced_frozen_leader_leaves_its_log_and_comes_back(whole: PatroniCluster, work: Work) -> None:
+    old, new = roles(whole)
+    frozen = replace(work, spec=FailoverSpec.model_validate({"scenario": "freeze"}))
+    target = opened(whole)
+    write(whole, old)
+    target.strike(Scenario.FREEZE, old, new, frozen)
+    whole.expire(old)
+    assert "hook fence" in target.fence(old, frozen)
+    target.promote(new, frozen)
+    write(whole, new)
+    target.heal(frozen)
+    with pytest.raises(psycopg.OperationalError):
+        write(whole, old)
+    assert target.salvage(old, new, frozen).commits is not None
+    assert target.rejoin(old, new, frozen).how in {"follow", "rewind"}
+    assert rows(whole, old) == rows(whole, new)
+
+
 def test_replay_that_stands_still_holds_nothing_back_for_good(whole: PatroniCluster, work: Work) -> None:
     old, new = roles(whole)
     spec = FailoverSpec.model_validate({"scenario": "replica-behind", "fault_lasts": "100ms"})
