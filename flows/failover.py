@@ -52,7 +52,7 @@ DRILL = Drill(
         Step("failback", do=fail_back, undo=settle),
         Step("verify-again", do=verify_again),
         Step("steady-after", do=steady_after),
-        Step("account", do=account, undo=end_client),
+        Step("account", do=account),
     ),
     checks=CHECKS,
     tell=tell,

@@ -5,7 +5,7 @@ promoted; every moment that is judged is taken where it happens; whatever is hal
 """
 
 from muster.drill import Context
-from muster.errors import Refusal, SystemFailure
+from muster.errors import Refusal, StepError, SystemFailure
 from muster.failover import readiness
 from muster.failover.observations import (
     Accounting,
@@ -40,7 +40,7 @@ from tasks.rehearsal.lag import start_sampling
 from tasks.rehearsal.load import run_load, start_load, stop_load
 from tasks.rehearsal.probing import detect_loss
 from tasks.rehearsal.scene import HISTORY, cast_of, look, node_of, processes_of, route_of, target_of, work_of
-from tasks.rehearsal.settling import Settling
+from tasks.rehearsal.settling import Intent, Settling
 from tasks.rehearsal.verifying import read_everywhere, verify_serving
 from tasks.targets.promotable import Promotable
 
@@ -137,7 +137,7 @@ def fence(context: Context) -> Fenced:
 
 
 def prove_fenced(context: Context) -> FenceProof:
-    """A write to the old primary must fail, before anyone else takes writes."""
+    """A write to the old primary must fail, before anyone else takes writes: if it does not, nobody else may."""
     spec, old = spec_of(context.plan), cast_of(context).old
     if spec.scenario.is_planned:
         return FenceProof(
@@ -149,6 +149,11 @@ def prove_fenced(context: Context) -> FenceProof:
         )
     proof = prove_fence(node_of(context, old), spec.client.table, "prove-fence", context.clock.monotonic_ns)
     context.observe(proof)
+    if proof.write == "accepted":
+        raise SystemFailure(
+            f"{old} took a write after it was fenced, so nobody else is promoted",
+            "two servers would take writes: make the fence certain",
+        )
     return proof
 
 
@@ -237,12 +242,13 @@ def account(context: Context) -> Accounting:
 
 def end_client(context: Context) -> None:
     """Make sure that no client runs, and that its table is gone from the primary."""
-    stop_load(context)
-    processes_of(context).stop_all()
+    _end_processes(context)
     target = target_of(context)
-    table = spec_of(context.plan).client.table
-    for node in survey(target.nodes(), "undo", target.connect_seconds()).with_role("primary"):
-        drop_table(node_of(context, node.node).dsn, table)
+    primaries = survey(target.nodes(), "undo", target.connect_seconds()).with_role("primary")
+    if not primaries:
+        raise StepError("no server takes writes, so the rehearsal's table is still there", "start the primary")
+    for node in primaries:
+        drop_table(node_of(context, node.node).dsn, spec_of(context.plan).client.table)
 
 
 def settle(context: Context) -> None:
@@ -250,9 +256,8 @@ def settle(context: Context) -> None:
     cast = context.history.result("survey", Cast)
     if cast is None or _is_settled(context):
         return
-    target = target_of(context)
-    work = work_of(context)
-    settling = Settling(target, route_of(context), work, cast.old, cast.new, _heir(context, cast))
+    _end_processes(context)  # no tool of a drill that died may work on what is mended now
+    settling = Settling(target_of(context), route_of(context), work_of(context), _intent(context, cast))
     context.observe(settling.settle())
 
 
@@ -262,12 +267,34 @@ def ready(target: Promotable, plan: Plan) -> tuple[Finding, ...]:
     return readiness.findings_of(seen, spec_of(plan))
 
 
-def _heir(context: Context, cast: Cast) -> str:
+def _end_processes(context: Context) -> None:
+    stop_load(context)
+    processes_of(context).stop_all()
+
+
+def _intent(context: Context, cast: Cast) -> Intent:
     """Who was last meant to serve, by the steps that started."""
-    states = context.history.step_states()
-    if "failback" in states and spec_of(context.plan).failback is not None:
-        return cast.old
-    return cast.new if "promote" in states else cast.old
+    spec, history = spec_of(context.plan), context.history
+    states = history.step_states()
+    if "promote" not in states:
+        return Intent(old=cast.old, new=cast.new, heir=cast.old)
+    is_saved = spec.scenario.is_planned or history.result("salvage", Salvaged) is not None
+    unsaved = "" if is_saved else cast.old
+    if "failback" in states and spec.failback is not None:
+        returned = history.result("failback", FailedBack)
+        heir, is_planned, timeline = cast.old, True, returned.timeline if returned else 0
+    else:
+        promoted = history.result("promote", Promoted)
+        heir, is_planned, timeline = cast.new, spec.scenario.is_planned, promoted.timeline if promoted else 0
+    return Intent(
+        old=cast.old,
+        new=cast.new,
+        heir=heir,
+        is_begun=True,
+        is_planned=is_planned,
+        timeline=timeline,
+        unsaved=unsaved,
+    )
 
 
 def _is_settled(context: Context) -> bool:

@@ -36,6 +36,8 @@ REPLICATOR = "replicator"
 _LINK = "link"
 _STOP_SECONDS = 60.0
 _LEAVE_SECONDS = 8.0
+_TURN_SECONDS = 20.0
+"""For a server that starts or shuts down to be there, or gone."""
 _KEEP_UP_SECONDS = 30.0
 """A standby that lost its connection notices that after 10 s, and has to come back and catch up."""
 _RECEIPT_SECONDS = 3.0
@@ -127,7 +129,7 @@ class Pair:
     def make(self) -> Made:
         """Make sure that there is a pair: `a` by initdb, `b` from it by a base backup. One cut short is made anew."""
         made = self.records.made()
-        if made is not None and all(self._bare_server(n).data.exists() for n in self.NAMES):
+        if made is not None and all(map(self._is_kept, self.NAMES)):
             return made
         self.records.write_made(None)
         for name in self.NAMES:
@@ -222,7 +224,7 @@ class Pair:
         """Make sure that a server that is not fenced runs, in the role that it had."""
         if self.records.fence(name) is not None:
             raise StepError(f"{name} is fenced", "rejoin it to the primary, or revive it if there is none")
-        if self.is_running(name):
+        if self._stays_up(name):
             return
         self.link.start()
         self.server(name).start(self._settings(name), wait=wait)
@@ -260,7 +262,7 @@ class Pair:
             raise StepError(f"{peer.name} takes writes, {name} would too", f"rejoin {name} to it instead")
         was_fenced = self.records.fence(name) is not None
         self.records.write_fence(name, None)
-        if self.is_running(name):
+        if self._stays_up(name):
             return "it runs"
         self.start_server(name)
         role = "standby" if is_standby_on_disk(self._bare_server(name)) else "primary"
@@ -282,13 +284,15 @@ class Pair:
             how="pg_promote" if done.was_standby else "it was primary already",
         )
 
-    def switch(self, old: str, new: str, seconds_left: SecondsLeft | None = None) -> Promoted:
+    def switch(
+        self, old: str, new: str, seconds_left: SecondsLeft | None = None, tools: Processes | None = None
+    ) -> Promoted:
         """Planned: `old` shuts down in good order, and once `new` has all of its log it is promoted, and followed."""
         left = seconds_left or countdown(_PATIENCE)
         if replication.is_standby(self.server(new)):
             self._hand_over(old, new, left)
         promoted = self.promote(new, left)
-        self.rejoin(old, new, left)
+        self.rejoin(old, new, left, tools)
         return promoted
 
     def rejoin(
@@ -303,7 +307,7 @@ class Pair:
         """Stop `old` once `new` keeps up, and prove that `new` has all of its log; else `old` serves on."""
         server, standby = self._bare_server(old), self.server(new)
         try:
-            if self.is_running(old):
+            if self._stays_up(old):
                 self._wait_until_keeping_up(old, new, left)
             server.stop("fast", timeout=min(_STOP_SECONDS, left()))
             control = read_control(server)
@@ -326,6 +330,19 @@ class Pair:
         mark = replication.write_mark(server)
         words = f"{new} to apply {old}'s log up to {mark}"
         wait_until(lambda: replication.is_caught_up(server, new, mark), words, left, at_most=_KEEP_UP_SECONDS)
+
+    def _is_kept(self, name: str) -> bool:
+        """Whether its data is there, or is being made anew from the other's."""
+        return self._bare_server(name).data.exists() or self.records.fence(name) is Fence.UNFINISHED
+
+    def _stays_up(self, name: str) -> bool:
+        """Whether it runs, and is not on its way out: one that starts or shuts down is waited for, unless frozen."""
+        until = time.monotonic() + _TURN_SECONDS
+        while self.is_running(name):
+            if self.is_frozen(name) or self.server(name).is_ready() or time.monotonic() > until:
+                return True
+            time.sleep(0.02)
+        return False
 
     def _primary_on_disk(self) -> str:
         """Who is to take writes: of two that would, the one of the newer timeline; its data must be whole."""

@@ -107,7 +107,8 @@ def _rebuild(pair: "Pair", name: str, primary: str, left: SecondsLeft, tools: Pr
         shutil.rmtree(fresh, ignore_errors=True)
         raise StepError(f"{name} could not be rebuilt ({why}): {done.message}", done.advice)
     pair.records.write_fence(name, Fence.UNFINISHED)
-    shutil.rmtree(server.data)
+    if server.data.exists():  # a rebuild that was cut short has removed it already
+        shutil.rmtree(server.data)
     fresh.rename(server.data)
     _serve_as_standby(pair, name, primary, left, _STREAM_SECONDS)
     return "rebuild", why

@@ -1,7 +1,8 @@
 """The undo of a rehearsal: from any half-done state to one of two good ones, `home` or `away`.
 
-Promises: never two servers that take writes; nobody who was promoted is put behind one who was not; every act is one of
-the target's own verbs, each safe to repeat, so a settling that dies is settled again.
+Promises: nobody is promoted, and no former primary started, beside a server of which it is not certain that it takes no
+writes; nobody who was promoted is put behind one who was not; what a lost primary wrote alone is saved before it is
+rewound; every act is one of the target's own verbs, each safe to repeat, so a settling that dies is settled again.
 """
 
 import time
@@ -15,86 +16,171 @@ from tasks.routes.route import Route
 from tasks.targets.promotable import Promotable, Work
 
 _WAIT = 60.0
+_ANSWER = 30.0
+"""Seconds until a server that was started, or recovers from a crash, says what it is."""
+_NAP = 0.1
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What the rehearsal was about, as far as its journal says."""
+
+    old: str
+    """The primary when it began."""
+    new: str
+    heir: str
+    """Who was last meant to serve."""
+    is_begun: bool = False
+    """Whether the heir was being made primary: it may yet become that by itself."""
+    is_planned: bool = False
+    """Whether the other one was to hand over to the heir, and nothing may be lost."""
+    timeline: int = 0
+    """The one that the heir is known to have begun when it took over; 0: not known."""
+    unsaved: str = ""
+    """A server whose log beyond the fork nobody has saved."""
+
+    @property
+    def other(self) -> str:
+        """Who was not meant to serve."""
+        return self.old if self.heir == self.new else self.new
 
 
 @dataclass(frozen=True)
 class Settling:
-    """What settling needs to know: who was primary at first, who was to take over, and whether that had begun."""
+    """Brings a target, of which anything can be half done, to a good state."""
 
     target: Promotable
     route: Route
     work: Work
-    old: str
-    new: str
-    heir: str
-    """Who was last meant to serve."""
+    intent: Intent
 
     def settle(self) -> GoodState:
         """Bring the target to a good state, and clients to its primary."""
         done = list(self.target.heal(self.work))
         primary = self._one_primary(done)
-        for node in self.target.nodes():
-            if node.name != primary and not self._follows(self._look(), node.name, primary):
-                rejoined = self.target.rejoin(node.name, primary, self.work)
-                done.append(f"{node.name} rejoined as standby by {rejoined.how}")
-        self._wait_until_settled(primary)
+        others = [n.name for n in self.target.nodes() if n.name != primary]
+        for name in others:
+            self._bring_back(name, primary, done)
+        self._wait_until_settled(primary, others)
         self.route.point_to(primary, self.work.seconds_left, self.work.processes)
-        return GoodState(state="home" if primary == self.old else "away", primary=primary, done=tuple(done))
+        return GoodState(state="home" if primary == self.intent.old else "away", primary=primary, done=tuple(done))
 
     def _one_primary(self, done: list[str]) -> str:
-        """Who serves from now on; every other server that takes writes is fenced first."""
-        writable = self._look().with_role("primary")
+        """Who serves from now on; every other server that takes writes is fenced."""
+        self._fence_overtaken(done)
+        if not self._writable():
+            self._find_primary(done)
+        writable = self._writable()
         if not writable:
-            self._wake(done)
-            writable = self._look().with_role("primary")
-        if not writable:
-            return self._promote_heir(done)
-        rightful = max(writable, key=lambda n: (n.timeline, n.node == self.heir))
-        for other in writable:
-            if other.node != rightful.node:
-                done.append(f"{other.node} fenced: {self.target.fence(other.node, self.work)}")
+            raise SystemFailure(
+                f"neither {self.intent.old} nor {self.intent.new} takes writes",
+                "see their logs, start one of them by hand, then run `muster undo run` again",
+            )
+        rightful = max(writable, key=lambda n: (n.timeline, n.node == self.intent.heir))
+        for node in writable:
+            if node.node != rightful.node:
+                self._fence(node.node, done)
         return rightful.node
 
-    def _wake(self, done: list[str]) -> None:
-        """Start what is down, the heir first, until one takes writes: a second one is never started beside it."""
-        names = [self.heir, *(n for n in (self.new, self.old) if n != self.heir)]
-        for name in names:
-            state = _named(self._look(), name)
-            if state.role != "unreachable":
-                continue
-            try:
-                done.append(f"{name}: {self.target.revive(name, self.work)}")
-            except MusterError as error:  # the other may do
-                done.append(f"{name} does not start: {error.message}")
-            if self._look().with_role("primary"):
-                return
+    def _fence_overtaken(self, done: list[str]) -> None:
+        """The heir has taken over and does not answer: who serves on an older timeline lacks what it was given."""
+        writable = self._writable()
+        if any(n.node == self.intent.heir or n.timeline >= self.intent.timeline for n in writable):
+            return
+        for node in writable:
+            self._fence(node.node, done)
 
-    def _promote_heir(self, done: list[str]) -> str:
-        """Both are standbys, or only one is there: the heir was being promoted, or its switch was cut short."""
-        seen = self._look()
-        there = [n for n in seen.nodes if n.role == "standby"]
-        if not there:
-            raise SystemFailure(
-                f"neither {self.old} nor {self.new} can be started",
-                "start one of them by hand, then run `muster undo run` again",
-            )
-        name = self.heir if any(n.node == self.heir for n in there) else there[0].node
+    def _find_primary(self, done: list[str]) -> None:
+        """Nobody takes writes: whoever was primary last is started as that, else the heir is promoted."""
+        intent = self.intent
+        role = self._role(intent.heir)
+        may_be_under_way = role == "standby" and intent.is_begun  # one that was started anew has forgotten that
+        if role == "unreachable":
+            role = self._revive(intent.heir, done)
+        if self._writable():
+            return
+        if role == "standby" and (may_be_under_way or intent.timeline) and self._crown(intent.heir, done):
+            return
+        if role == "unreachable":
+            self._fence(intent.heir, done)
+        if self._role(intent.other) == "unreachable":
+            self._revive(intent.other, done)
+        if self._writable():
+            return
+        there = [name for name in (intent.heir, intent.other) if self._role(name) == "standby"]
+        if there:
+            self._promote(there[0], done)
+
+    def _crown(self, heir: str, done: list[str]) -> bool:
+        """Make the heir primary as the rehearsal was about to; whether somebody takes writes then."""
+        if not self.intent.is_planned or self.intent.timeline:
+            self._promote(heir, done)
+            return True
+        try:
+            self.target.switch(self.intent.other, heir, self.work)
+            done.append(f"{self.intent.other} has handed over to {heir}")
+        except MusterError as error:  # it would lose something, or the one who is to hand over is gone
+            self.work.seconds_left()
+            done.append(f"{self.intent.other} could not hand over to {heir}: {error.message}")
+        return bool(self._writable())
+
+    def _promote(self, name: str, done: list[str]) -> None:
+        """Once it is certain of everybody else that he takes no writes, and will not."""
+        for node in self._look().nodes:
+            if node.node != name and node.role != "standby":
+                self._fence(node.node, done)
         self.target.promote(name, self.work)
         done.append(f"{name} promoted")
-        return name
 
-    def _wait_until_settled(self, primary: str) -> None:
+    def _fence(self, name: str, done: list[str]) -> None:
+        done.append(f"{name} fenced: {self.target.fence(name, self.work)}")
+
+    def _revive(self, name: str, done: list[str]) -> str:
+        """Start a server as what it was; the role that it has then."""
+        try:
+            done.append(f"{name}: {self.target.revive(name, self.work)}")
+            _wait(lambda: self._role(name) != "unreachable", f"{name} to answer", self.work, _ANSWER)
+        except MusterError as error:  # the other may do
+            self.work.seconds_left()
+            done.append(f"{name} does not start: {error.message}")
+        return self._role(name)
+
+    def _bring_back(self, name: str, primary: str, done: list[str]) -> None:
+        """It streams already, perhaps: the rest of a rejoin that was cut short is done all the same."""
+        follows = name in followers_of(self._look(), primary)
+        if name == self.intent.unsaved and primary != name and not follows:
+            self._save(name, primary, done)
+        rejoined = self.target.rejoin(name, primary, self.work)
+        if not follows:
+            done.append(f"{name} rejoined as standby by {rejoined.how}")
+
+    def _save(self, name: str, primary: str, done: list[str]) -> None:
+        try:
+            saved = self.target.salvage(name, primary, self.work)
+        except MusterError as error:  # not worth a region without a standby
+            self.work.seconds_left()
+            done.append(f"what {name} wrote beyond the fork could not be saved: {error.message}")
+            return
+        if saved.commits is None:
+            done.append(f"what {name} wrote beyond the fork was not looked at: {saved.why_not}")
+        else:
+            done.append(f"{saved.commits} commits of {name} beyond the fork saved in {saved.kept or saved.listed}")
+
+    def _wait_until_settled(self, primary: str, others: list[str]) -> None:
         """One primary, and every other server streams from it."""
-        others = [n.name for n in self.target.nodes() if n.name != primary]
 
-        def is_settled(seen: Surveyed) -> bool:
+        def is_settled() -> bool:
+            seen = self._look()
             only = tuple(n.node for n in seen.with_role("primary")) == (primary,)
-            return only and all(self._follows(seen, name, primary) for name in others)
+            return only and set(others) <= set(followers_of(seen, primary))
 
-        _wait(lambda: is_settled(self._look()), f"{', '.join(others)} to stream from {primary}", self.work)
+        _wait(is_settled, f"{', '.join(others)} to stream from {primary}", self.work, _WAIT)
 
-    def _follows(self, seen: Surveyed, name: str, primary: str) -> bool:
-        return bool(_named(seen, name).receiving_from) and name in followers_of(seen, primary)
+    def _writable(self) -> tuple[NodeState, ...]:
+        return self._look().with_role("primary")
+
+    def _role(self, name: str) -> str:
+        return _named(self._look(), name).role
 
     def _look(self) -> Surveyed:
         return survey(self.target.nodes(), "undo", self.target.connect_seconds())
@@ -112,11 +198,11 @@ def _named(seen: Surveyed, name: str) -> NodeState:
     return next(n for n in seen.nodes if n.node == name)
 
 
-def _wait(is_there: Callable[[], bool], words: str, work: Work) -> None:
-    until = time.monotonic() + min(_WAIT, work.seconds_left())
+def _wait(is_there: Callable[[], bool], words: str, work: Work, seconds: float) -> None:
+    until = time.monotonic() + min(seconds, work.seconds_left())
     while not is_there():
         if time.monotonic() > until:
             raise StepError(
                 f"waited in vain for {words}", "look at the servers' logs, then run `muster undo run` again"
             )
-        time.sleep(0.1)
+        time.sleep(_NAP)

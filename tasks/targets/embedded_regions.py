@@ -143,7 +143,7 @@ class Target:
 
     def switch(self, old: str, new: str, work: Work) -> Promoted:
         """A fast shutdown of `old`, proof that `new` has all of it, promotion; `old` follows."""
-        return self._pair.switch(old, new, work.seconds_left)
+        return self._pair.switch(old, new, work.seconds_left, work.processes)
 
     def salvage(self, old: str, new: str, work: Work) -> Salvaged:
         """`pg_waldump` from the fork on; the log itself stays on this machine."""

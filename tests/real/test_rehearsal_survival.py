@@ -1,0 +1,271 @@
+"""What a failover rehearsal survives: death and error at every step, interrupts, dead clients, servers, links, ledgers.
+
+After each: one primary and its streaming standby, in one of the two good states; no table, tool, slot, fence or frozen
+process of the drill; one bundle, which verifies, and is no pass.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+import yaml
+
+from evidence.verifier import verify
+from muster.drill import Workspace
+from muster.failover.observations import Cast, GoodState
+from muster.journal import EventKind, History, RunState
+from muster.ledger import Ledger, Run, open_ledger
+from muster.settings import Settings
+from muster.verdict import ExitCode, Outcome
+from tasks.client.client import Client
+from tasks.link.link import Condition
+from tasks.postgres.survey import survey
+from tasks.process import AT_ONCE, Processes
+from tasks.regions.pair import DATABASE, Pair
+from tasks.rehearsal.settling import followers_of
+from tests.real.conftest import Home
+
+PATIENCE = 60.0
+LINK = Condition(rtt_seconds=0.004)
+TABLE = "muster_rehearsal"
+STEPS = (
+    "survey", "client", "steady", "fault", "detect", "fence", "prove-fence", "promote", "reroute", "verify", "away",
+    "salvage", "rejoin", "failback", "verify-again", "steady-after", "account",
+)  # fmt: skip
+SCENARIOS = {  # those of which the half-done state is the worst
+    "fault": "partition",
+    "detect": "freeze",
+    "fence": "partition",
+    "prove-fence": "freeze",
+    "promote": "switchover",
+    "reroute": "partition",
+    "away": "freeze",
+    "verify": "replica-behind",
+    "salvage": "partition-then-kill",
+    "failback": "slow-link",
+}
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """An installation with one plan, and the pair that it drills."""
+
+    home: Home
+    pair: Pair
+
+    def plan(self, **failover: object) -> None:
+        """Change keys of the plan's section."""
+        path = self.home.settings.plans / f"{self.home.plan}.yaml"
+        plan = yaml.safe_load(path.read_text())
+        plan["failover"].update(failover)
+        path.write_text(yaml.safe_dump(plan))
+
+    def run(self, *more: str) -> "subprocess.CompletedProcess[str]":
+        return self.home.muster("run", self.home.plan, "--here", *more)
+
+    def start(self) -> "subprocess.Popen[str]":
+        return self.home.start("run", self.home.plan, "--here")
+
+    def undo(self) -> None:
+        undone = self.home.muster("undo", "run")
+        assert undone.returncode == ExitCode.PASS, undone.stdout + undone.stderr
+
+    def runs(self) -> tuple[Run, ...]:
+        with open_ledger(self.home.settings.ledger_url) as ledger:
+            return ledger.runs()
+
+    def history(self, run: str) -> History:
+        with open_ledger(self.home.settings.ledger_url) as ledger:
+            return History(ledger.read_events(run))
+
+    def workspace(self, run: str) -> Workspace:
+        return Workspace(run, self.home.settings.runs / run)
+
+    def processes(self) -> Processes:
+        """The programs of the one run."""
+        (run,) = self.runs()
+        workspace = self.workspace(run.run)
+        return Processes(workspace.records, workspace.logs)
+
+
+@pytest.fixture(scope="module")
+def module_pair() -> Iterator[Pair]:
+    """A pair that outlives every drill: what one of them leaves, the next would stumble over."""
+    root = Path(tempfile.mkdtemp(prefix="mreh", dir="/tmp"))  # sockets need a short path
+    root.chmod(0o755)
+    pair = Pair(root / "regions", root / "s", Processes(root / "processes", root / "logs"))
+    try:
+        pair.start(LINK)
+        yield pair
+    finally:
+        pair.stop()
+        assert pair.processes.names() == ()
+        shutil.rmtree(root)
+
+
+@pytest.fixture
+def rehearsal(module_pair: Pair, tmp_path: Path) -> Iterator[Rehearsal]:
+    """The demo's plan with a short patience, pointed at the pair. The pair is looked at before and after."""
+    home = installed(tmp_path, {"type": "embedded-regions", "folder": str(module_pair.home), "link": {"rtt": "4ms"}})
+    pair = Pair.open(module_pair.home)
+    assert pair is not None
+    assert_whole(pair)
+    rehearsal = Rehearsal(home, pair)
+    yield rehearsal
+    for process in (*Processes(tmp_path / "none", tmp_path / "none").names(),):
+        raise AssertionError(process)
+
+
+def installed(root: Path, target: dict[str, object]) -> Home:
+    plan = yaml.safe_load(Path("deployments/rehearsal-embedded.yaml").read_text())
+    plan |= {"name": "rehearsal-test", "target": target, "objectives": {"rto": "5m", "rpo": "0s"}}
+    plan["failover"] |= {
+        "steady": "700ms",
+        "away": "700ms",
+        "fault_lasts": "500ms",
+        "route_samples": 50,
+        "client": {"connections": 4, "rate": 200},
+        "detection": {"interval": "100ms", "after": "300ms"},
+        "slow_link": {"rtt": "20ms", "loss": 0.001},
+        "failback": {"rto": "5m", "rpo": "0s"},
+    }
+    plans = root / "plans"
+    plans.mkdir()
+    (plans / "rehearsal-test.yaml").write_text(yaml.safe_dump(plan))
+    settings = Settings(home=root / "home", plans=plans, store=str(root / "store"))
+    return Home(root, settings, "rehearsal-test")
+
+
+def assert_whole(pair: Pair) -> str:
+    """One primary with its standby, and nothing of a drill beside them; who the primary is."""
+    wait_until(lambda: len(roles(pair)) == 2, lambda: str(survey(pair.nodes(), "test", 2.0)))
+    primary, standby = roles(pair)
+    wait_until(lambda: (slots(pair, primary), slots(pair, standby)) == ({standby}, set()), lambda: "slots")
+    assert ask(pair, primary, "show synchronous_standby_names") == "*"
+    for name in pair.NAMES:
+        assert pair.records.fence(name) is None
+        leader = psutil.Process(pair.server(name).pid())
+        assert all(p.status() != psutil.STATUS_STOPPED for p in (leader, *leader.children(recursive=True)))
+    wait_until(lambda: ask(pair, standby, f"select to_regclass('{TABLE}')::text") is None, lambda: "a table is left")
+    assert ask(pair, primary, f"select to_regclass('{TABLE}')::text") is None
+    with pair.server(primary).connect(DATABASE) as connection:
+        connection.execute("set synchronous_commit = remote_apply")
+        connection.execute("update accounts set balance = balance + 1 where id = 1")  # nobody waits in vain
+    assert pair.link.state() == LINK
+    sides = {"link-a", "link-b"} if pair.link.form == "namespaces" else set()
+    assert set(pair.processes.names()) == {"region-a", "region-b", "link", *sides}
+    assert {path.name for path in pair.home.iterdir()} == {"a", "b", "made.json", "running.json", "passfile"}
+    return primary
+
+
+def roles(pair: Pair) -> tuple[str, ...]:
+    """Primary and standby of a healthy pair; less when it is not."""
+    seen = survey(pair.nodes(), "test", 2.0)
+    leaders = [n.node for n in seen.with_role("primary")]
+    return (*leaders, *followers_of(seen, leaders[0])) if len(leaders) == 1 else ()
+
+
+def slots(pair: Pair, name: str) -> set[str]:
+    with pair.server(name).connect() as connection:
+        return {row[0] for row in connection.execute("select slot_name from pg_replication_slots")}
+
+
+def ask(pair: Pair, name: str, question: str) -> object:
+    with pair.server(name).connect(DATABASE) as connection:
+        row = connection.execute(question.encode()).fetchone()
+    assert row
+    return row[0]
+
+
+def wait_until(is_so: Callable[[], bool], words: Callable[[], str] = lambda: "") -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < deadline, words()
+        time.sleep(0.02)
+
+
+def assert_ended_well(rehearsal: Rehearsal, *outcomes: Outcome) -> History:
+    """The newest run has ended like this, is sealed once, and left nothing; the pair is whole."""
+    primary = assert_whole(rehearsal.pair)
+    home, (run, *_) = rehearsal.home, rehearsal.runs()
+    assert run.outcome in outcomes
+    history = rehearsal.history(run.run)
+    assert history.run_state() is RunState.SENT
+    assert history.needs_undo() == ()
+    cast, states = history.result("survey", Cast), history.observed(GoodState)
+    if states:
+        assert cast is not None
+        assert states[-1].primary == primary
+        assert states[-1].state == ("home" if primary == cast.old else "away")
+    bundles = [p for p in Path(home.settings.store).rglob("*.tar.gz") if p.name.startswith(run.run)]
+    assert len(bundles) == 1
+    report = verify(bundles[0], home.settings.public_key_file)
+    assert report.verdict == "pass", report
+    assert home.processes() == []
+    workspace = rehearsal.workspace(run.run)
+    assert not workspace.root.exists()
+    assert not workspace.sockets.exists()
+    return history
+
+
+def reach(rehearsal: Rehearsal, process: "subprocess.Popen[str]", kind: EventKind, step: str) -> None:
+    """Return once the drill has written this event."""
+
+    def found(ledger: Ledger) -> bool:
+        runs = ledger.runs(limit=1)
+        return bool(runs) and any(e.kind is kind and e.step == step for e in ledger.read_events(runs[0].run))
+
+    with open_ledger(rehearsal.home.settings.ledger_url) as ledger:
+        watch(process, lambda: found(ledger))
+
+
+def watch(process: "subprocess.Popen[str]", found: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not found():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    process.kill()
+    process.communicate(timeout=PATIENCE)
+
+
+# --- at every step ---------------------------------------------------------------------------------------------------
+
+
+def test_a_healthy_rehearsal_passes_from_either_side(rehearsal: Rehearsal) -> None:
+    before = assert_whole(rehearsal.pair)
+    rehearsal.plan(failback=None)
+    for _ in range(2):
+        done = rehearsal.run()
+        assert done.returncode == ExitCode.PASS, done.stdout + done.stderr
+        assert_ended_well(rehearsal, Outcome.PASSED)
+    assert assert_whole(rehearsal.pair) == before
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_sigkill_at_a_step_is_undone(rehearsal: Rehearsal, step: str) -> None:
+    rehearsal.plan(scenario=SCENARIOS.get(step, "kill"))
+    died = rehearsal.run("--inject-kill", step)
+    assert died.returncode == -signal.SIGKILL, died.stdout + died.stderr
+    rehearsal.undo()
+    assert_ended_well(rehearsal, Outcome.ABORTED)
+
+
+@pytest.mark.parametrize(("step", "scenario"), [("fence", "freeze"), ("promote", "partition"), ("failback", "kill")])
+def test_an_error_at_a_step_is_undone(rehearsal: Rehearsal, step: str, scenario: str) -> None:
+    rehearsal.plan(scenario=scenario)
+    failed = rehearsal.run("--inject-error", step)
+    assert failed.returncode == ExitCode.ABORTED, failed.stdout + failed.stderr
+    assert_ended_well(rehearsal, Outcome.ABORTED)
