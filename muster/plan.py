@@ -107,6 +107,9 @@ class Plan(Strict):
             raise ValueError(f"kind {self.kind!r} is unknown: one of {', '.join(KINDS)}")
         if getattr(self, self.kind) is None:
             raise ValueError(f"a plan of kind {self.kind!r} needs a section {self.kind!r}")
+        for other in KINDS:
+            if other != self.kind and getattr(self, other) is not None:
+                raise ValueError(f"a plan of kind {self.kind!r} has no section {other!r}")
         if "type" not in self.target:
             raise ValueError("target needs a key 'type'")
         return self

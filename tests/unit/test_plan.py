@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from muster.cadence.defaults import DEFAULTS
 from muster.cards import card_of
 from muster.errors import UsageError
-from muster.plan import Plan, find_plan, load_plan, load_plans
+from muster.plan import KINDS, Plan, find_plan, load_plan, load_plans
 from muster.quantity import Duration, format_bytes, format_seconds, parse_duration
 from muster.restore.spec import RestoreSpec
 
@@ -308,7 +308,12 @@ def test_substance_is_what_is_drilled_and_promised(key: str) -> None:
 
 def test_every_key_of_a_plan_is_of_its_substance_or_not() -> None:
     """A key that is added has to be thought about here."""
-    assert {*_SAME_SUBSTANCE, *_OTHER_SUBSTANCE, "kind"} == set(Plan.model_fields)
+    assert {*_SAME_SUBSTANCE, *_OTHER_SUBSTANCE, "kind", *KINDS} == set(Plan.model_fields)
+
+
+def test_a_section_of_another_kind_is_an_error() -> None:
+    with pytest.raises(ValidationError, match="a plan of kind 'restore' has no section 'failover'"):
+        Plan.model_validate({**PLAN, "failover": {"scenario": "kill"}})
 
 
 _CADENCES = st.one_of(
