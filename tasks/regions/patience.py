@@ -24,14 +24,16 @@ def countdown(seconds: float) -> SecondsLeft:
     return seconds_left
 
 
-def wait_until(is_so: Callable[[], bool], words: str, seconds_left: SecondsLeft, *, at_most: float) -> None:
-    """Return once it is so; a `StepError` after `at_most` seconds."""
+def wait_until(
+    is_so: Callable[[], bool], words: str, seconds_left: SecondsLeft, *, at_most: float, every: float = _NAP
+) -> None:
+    """Return once it is so, asked again after so many seconds; a `StepError` after `at_most` seconds."""
     until = time.monotonic() + at_most
     while not is_so():
         seconds_left()
         if time.monotonic() > until:
             raise StepError(f"waited {at_most:g} seconds in vain for {words}", "look at the servers' logs")
-        time.sleep(_NAP)
+        time.sleep(every)
 
 
 def pause(seconds: float, seconds_left: SecondsLeft) -> None:

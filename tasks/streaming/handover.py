@@ -35,6 +35,7 @@ def hand_over(old: Node, new: Node, notes: Notes, stop: Callable[[], object], le
         f"{new.name} to apply the shutdown checkpoint of {old.name}, after {after}",
         left,
         at_most=_ARRIVAL_SECONDS,
+        every=roles.POLL_SECONDS,
     )
     if roles.role_of(old, min(_LOOK_SECONDS, left())) is not None:
         raise StepError(f"{old.name} answers, though it was stopped", "let the hook 'stop' keep it down")

@@ -5,7 +5,7 @@ The role of the DSN needs `pg_monitor`, and what `missing_rights` asks for.
 Sources: PostgreSQL documentation, "System Administration Functions", "Log-Shipping Standby Servers".
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,9 +18,12 @@ from muster.errors import StepError
 from muster.failover.observations import Node
 from tasks.postgres.bounded import connected
 from tasks.postgres.lsn import lsn_value
+from tasks.regions.patience import SecondsLeft, wait_until
 
 _SECONDS = 10.0
 """For one question to a server that lives."""
+POLL_SECONDS = 0.05
+"""Between two connections that ask the same: other people's servers are not to be kept busy by it."""
 _LONGEST_CHECKPOINT = 256
 """Bytes: a checkpoint's record in the log, its padding, and a page's header, with room to spare."""
 
@@ -45,6 +48,10 @@ _HAS: dict[Right, LiteralString] = {
     Right.SYNCHRONOUS: "has_parameter_privilege('synchronous_standby_names', 'alter system')"
     " and has_function_privilege('pg_reload_conf()', 'execute')",
 }
+_NAMES: LiteralString = "current_setting('synchronous_standby_names')"
+_BY_COMMAND: LiteralString = """(select coalesce(sourcefile, '') like '%/postgresql.auto.conf' from pg_settings
+                                  where name = 'synchronous_standby_names')"""
+_POSITION: LiteralString = "select lsn::text, pg_walfile_name(lsn) from pg_current_wal_lsn() lsn"
 _GRANTS_OF_15 = frozenset({Right.CHECKPOINT, Right.SYNCHRONOUS})
 """Before PostgreSQL 15 only a superuser may."""
 
@@ -55,6 +62,14 @@ class Position:
 
     timeline: int
     lsn: str
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A server that takes writes, and whether it was told to just now."""
+
+    position: Position
+    was_standby: bool
 
 
 def role_of(node: Node, seconds: float) -> Literal["primary", "standby"] | None:
@@ -87,14 +102,32 @@ def missing_rights(node: Node, rights: Iterable[Right]) -> tuple[str, ...]:
 
 def position(node: Node) -> Position:
     """Of a primary; right after a promotion too, when its control file still names the old timeline."""
-    lsn, segment = _ask(node, "select lsn::text, pg_walfile_name(lsn) from pg_current_wal_lsn() lsn")
+    lsn, segment = _ask(node, _POSITION)
     return Position(int(segment[:8], 16), lsn)
 
 
-def promote(node: Node, seconds: float) -> bool:
-    """Promote a standby by `pg_promote`; whether it was done in time."""
-    patience = max(1, int(seconds))
-    return bool(_ask(node, "select pg_promote(true, %s)", patience, seconds=patience + _SECONDS)[0])
+def promote(node: Node, clear: Callable[[str | None], None] | None, left: SecondsLeft, *, at_most: float) -> Promotion:
+    """Make a standby primary, all in one session; replay that was paused goes on, and what was received is applied.
+
+    `clear` makes commits wait for nobody: it is told beforehand what `synchronous_standby_names` ALTER SYSTEM had set,
+    or `None` if a file of people's own did. `pg_promote` itself looks ten times a second whether it is done.
+    """
+    with _asking(node, at_most + _SECONDS) as connection:
+        was_standby, names, is_by_command = _one(connection, f"select pg_is_in_recovery(), {_NAMES}, {_BY_COMMAND}")
+        if was_standby:
+            if clear and names:
+                clear(names if is_by_command else None)
+                connection.execute("alter system set synchronous_standby_names = ''")
+                connection.execute("select pg_reload_conf()")
+            connection.execute("select pg_promote(false)")
+
+        def is_done() -> bool:
+            is_standby, names = _one(connection, f"select pg_is_in_recovery(), {_NAMES}")
+            return not is_standby and not (clear and was_standby and names)
+
+        wait_until(is_done, f"{node.name} to be promoted", left, at_most=at_most)
+        lsn, segment = _one(connection, _POSITION)
+    return Promotion(Position(int(segment[:8], 16), lsn), was_standby)
 
 
 def pause_replay(node: Node) -> None:
@@ -122,11 +155,12 @@ def has_all_of_a_clean_stop(standby: Node, after: str, seconds: float) -> bool:
     A checkpoint on a standby notes the newest checkpoint that it has applied in its control file. That one is of a
     shutdown if and only if it begins where its redo does: an online one has records of its own in between.
     """
-    checkpoint(standby, seconds)
-    at, redo, applied = _ask(
-        standby,
-        "select checkpoint_lsn::text, redo_lsn::text, pg_last_wal_replay_lsn()::text from pg_control_checkpoint()",
+    question: LiteralString = (
+        "select checkpoint_lsn::text, redo_lsn::text, pg_last_wal_replay_lsn()::text from pg_control_checkpoint()"
     )
+    with _asking(standby, seconds) as connection:
+        connection.execute("checkpoint")
+        at, redo, applied = _one(connection, question)
     begins, ends = lsn_value(at), lsn_value(applied)
     return bool(at == redo and begins >= lsn_value(after) and 0 < ends - begins <= _LONGEST_CHECKPOINT)
 
@@ -150,21 +184,18 @@ def sends(primary: Node, lsn: str) -> bool:
 
 def synchronous_names(node: Node) -> str:
     """`synchronous_standby_names` as it holds now."""
-    return str(_ask(node, "select current_setting('synchronous_standby_names')")[0])
+    return str(_ask(node, f"select {_NAMES}")[0])
 
 
 def is_synchronous_by_command(node: Node) -> bool:
     """Whether ALTER SYSTEM set `synchronous_standby_names`, and no file of people's own."""
-    question = """select coalesce(sourcefile, '') like '%/postgresql.auto.conf' from pg_settings
-                   where name = 'synchronous_standby_names'"""
-    return bool(_ask(node, question)[0])
+    return bool(_ask(node, f"select {_BY_COMMAND}")[0])
 
 
 def has_synchronous_standby(primary: Node) -> bool:
     """Whether somebody confirms commits, if there must be somebody."""
-    question = """select current_setting('synchronous_standby_names') = '' or exists (
-                    select from pg_stat_replication where sync_state in ('sync', 'quorum'))"""
-    return bool(_ask(primary, question)[0])
+    confirms = "exists (select from pg_stat_replication where sync_state in ('sync', 'quorum'))"
+    return bool(_ask(primary, f"select {_NAMES} = '' or {confirms}")[0])
 
 
 def set_synchronous(node: Node, names: str | None) -> None:
@@ -198,9 +229,13 @@ def fork_of(node: Node, timeline: int) -> str | None:
 def _ask(node: Node, question: LiteralString, *values: object, seconds: float = _SECONDS) -> tuple[Any, ...]:
     """The one row of the answer."""
     with _asking(node, seconds) as connection:
-        row = connection.execute(question, values or None).fetchone()
+        return _one(connection, question, *values)
+
+
+def _one(connection: psycopg.Connection[tuple[Any, ...]], question: LiteralString, *values: object) -> tuple[Any, ...]:
+    row = connection.execute(question, values or None).fetchone()
     if row is None:
-        raise StepError(f"{node.name} gave no answer", "look at the server's log")
+        raise psycopg.OperationalError("the server gave no row")
     return row
 
 

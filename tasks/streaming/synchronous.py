@@ -68,13 +68,25 @@ def _set(node: Node, names: str | None, left: SecondsLeft) -> None:
         now = roles.synchronous_names(node)
         return now == names if names is not None else bool(now)
 
-    wait_until(holds, f"synchronous_standby_names of {node.name} to change", left, at_most=_RELOAD_SECONDS)
+    wait_until(
+        holds,
+        f"synchronous_standby_names of {node.name} to change",
+        left,
+        at_most=_RELOAD_SECONDS,
+        every=roles.POLL_SECONDS,
+    )
 
 
 def _wait_for_confirmation(primary: Node, left: SecondsLeft) -> None:
     words = f"a standby to confirm commits on {primary.name}"
     try:
-        wait_until(lambda: roles.has_synchronous_standby(primary), words, left, at_most=_CONFIRM_SECONDS)
+        wait_until(
+            lambda: roles.has_synchronous_standby(primary),
+            words,
+            left,
+            at_most=_CONFIRM_SECONDS,
+            every=roles.POLL_SECONDS,
+        )
     except StepError:
         names = roles.synchronous_names(primary)
         roles.set_synchronous(primary, "")

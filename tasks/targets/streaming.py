@@ -10,6 +10,7 @@ and has caught up; what was changed is noted in the run's folder before, so that
 back.
 """
 
+from collections.abc import Callable
 from typing import Literal, cast, get_args
 
 from evidence.durable import sha256_of
@@ -17,12 +18,12 @@ from muster.errors import Refusal, StepError, SystemFailure
 from muster.failover.observations import Node, Promoted, Rejoined, Salvaged
 from muster.failover.spec import Scenario
 from muster.identity import Identity
-from muster.quantity import format_seconds
 from muster.settings import Settings
-from tasks.regions.patience import pause, wait_until
+from tasks.regions.patience import wait_until
 from tasks.servers import nodes_of
 from tasks.streaming import handover, roles, synchronous
 from tasks.streaming.commands import Commands, last_line, told
+from tasks.streaming.faults import Faults
 from tasks.streaming.notes import Notes
 from tasks.streaming.spec import Spec
 from tasks.targets.promotable import Work
@@ -30,8 +31,7 @@ from tasks.targets.promotable import Work
 How = Literal["rewind", "rebuild", "follow", "service"]
 _ROLE_SECONDS = 60.0
 """For a server to take the role that it was told to."""
-_REPLAY = "replay"
-_ENDED_BY = {"freeze": "thaw", "cut": "heal", "slow": "heal", "fill": "free"}
+_DONE = "it was primary already"
 
 
 class Target:
@@ -41,6 +41,7 @@ class Target:
         self._spec = spec
         self._nodes = nodes_of(spec.nodes)
         self._commands = Commands(spec.hooks, self._nodes)
+        self._faults = Faults(self._commands, {node.name: node for node in self._nodes})
 
     def identify(self) -> Identity:
         """Every server that answers is asked who it is, and whether it would let us do what we must."""
@@ -77,63 +78,33 @@ class Target:
         """By hooks; replay is held by SQL. A standby that would hang once promoted is told before anything breaks."""
         if not scenario.is_planned:
             synchronous.require_no_hang(self._spec, self._node(new))
-        lasts = format_seconds(work.spec.fault_lasts.total_seconds())
-        match scenario:
-            case Scenario.SWITCHOVER:
-                return ()
-            case Scenario.KILL:
-                return (self._inflict("kill", old, new, work),)
-            case Scenario.FREEZE:
-                return (self._inflict("freeze", old, new, work),)
-            case Scenario.PARTITION:
-                return (f"{self._cut(old, new, work)}, and was so for {lasts}",)
-            case Scenario.PARTITION_THEN_KILL:
-                return (f"{self._cut(old, new, work)}, for {lasts}", self._inflict("kill", old, new, work))
-            case Scenario.SLOW_LINK:
-                return (self._inflict("slow", old, new, work),)
-            case Scenario.REPLICA_BEHIND:
-                return (f"{self._hold_replay(new, work)}, for {lasts}", self._inflict("kill", old, new, work))
-            case Scenario.DISK_FULL:
-                return (self._inflict("fill", old, new, work),)
+        return self._faults.strike(scenario, old, new, work)
 
     def heal(self, work: Work) -> tuple[str, ...]:
         """The faults that this run noted, the newest first."""
-        notes = Notes(work.workspace)
-        done: list[str] = []
-        for fault, name in reversed(tuple(notes.faults().items())):
-            if fault == _REPLAY:
-                done += self._resume_replay(name)
-            elif fault in _ENDED_BY:
-                done += [self._do(_ENDED_BY[fault], name, work, old=name, new=self._peer(name), blame=StepError)]
-            notes.drop_fault(fault)
-        return tuple(done)
+        return self._faults.heal(work)
 
     def fence(self, node: str, work: Work) -> str:
         """By the plan's hook."""
         return self._do("fence", node, work, old=node, new=self._peer(node))
 
     def promote(self, node: str, work: Work) -> Promoted:
-        """By `pg_promote` or the plan's hook. In a drill it is a failure when nobody is there to confirm commits."""
-        server = self._node(node)
-        if self._role(server) == "primary":
-            return self._promoted(server, "it was primary already", work)
-        how = self._take_over(server, work)
-        if Notes(work.workspace).faults():  # an undo has mended them before it promotes, and rejoins the other at once
-            synchronous.require_confirmation(server)
-        return self._promoted(server, how, work)
+        """By `pg_promote` or the plan's hook."""
+        return self._take_over(self._node(node), work)
 
     def switch(self, old: str, new: str, work: Work) -> Promoted:
         """By the plan's hook, or: stop `old` in good order, prove that `new` has all of it, promote. `old` rejoins."""
-        notes, how = Notes(work.workspace), "it was primary already"
-        if self._role(self._node(new)) != "primary":
-            if self._spec.hooks.switchover:
-                how = self._do("switchover", new, work, old=old, new=new)
-                self._wait_for_role(self._node(new), "primary", work)
-            else:
-                self._hand_over(old, new, notes, work)
-                how = f"{old} stopped, all of its log applied; {self._take_over(self._node(new), work)}"
+        server, notes = self._node(new), Notes(work.workspace)
+        if self._role(server) == "primary":
+            promoted = self._promoted(server, _DONE, work)
+        elif self._spec.hooks.switchover:
+            how = self._do("switchover", new, work, old=old, new=new)
+            self._wait_for_role(server, "primary", work)
+            promoted = self._promoted(server, how, work)
+        else:
+            self._hand_over(old, new, notes, work)
+            promoted = self._take_over(server, work)
         notes.set_handed_over("")
-        promoted = self._promoted(self._node(new), how, work)
         self.rejoin(old, new, work)
         return promoted
 
@@ -183,26 +154,49 @@ class Target:
                 return f"it runs as {role}"
             raise StepError(f"{node} is down, and the plan names no hook 'revive'", f"start {node} by hand")
         done = self._do("revive", node, work, old="", new="")
-        wait_until(lambda: bool(self._role(server)), f"{node} to answer", work.seconds_left, at_most=_ROLE_SECONDS)
+        self._wait(lambda: bool(self._role(server)), f"{node} to answer", work, _ROLE_SECONDS)
         return f"{done}; it runs as {self._role(server)}"
 
     def connect_seconds(self) -> float:
         """As the plan says."""
         return self._spec.connect.total_seconds()
 
-    def _take_over(self, server: Node, work: Work) -> str:
-        """The server becomes primary; how."""
-        if self._spec.clear_synchronous:
-            synchronous.clear(server, Notes(work.workspace), work.seconds_left)
+    def _take_over(self, server: Node, work: Work) -> Promoted:
+        """The server becomes primary, unless it is."""
         if self._spec.hooks.promote:
-            new, old = server.name, self._peer(server.name)
-            how = self._do("promote", new, work, old=old, new=new)
-            self._wait_for_role(server, "primary", work)
-            return how
-        roles.resume_replay(server)
-        if not roles.promote(server, min(_ROLE_SECONDS, work.seconds_left())):
-            raise SystemFailure(f"{server.name} was not promoted in time", "see its log for what it waits for")
-        return "pg_promote"
+            return self._take_over_by_hook(server, work)
+        notes = Notes(work.workspace)
+
+        def note(names: str | None) -> None:
+            notes.add_synchronous(server.name, names)
+
+        at_most = min(_ROLE_SECONDS, work.seconds_left())
+        try:
+            clear = note if self._spec.clear_synchronous else None
+            done = roles.promote(server, clear, work.seconds_left, at_most=at_most)
+        except StepError as error:
+            work.seconds_left()
+            raise SystemFailure(f"{server.name} was not promoted: {error.message}", error.advice) from None
+        return Promoted(
+            node=server.name,
+            promoted_ns=work.now_ns(),
+            timeline=done.position.timeline,
+            lsn=done.position.lsn,
+            how="pg_promote" if done.was_standby else _DONE,
+        )
+
+    def _take_over_by_hook(self, server: Node, work: Work) -> Promoted:
+        """In a drill it is a failure of the hook when nobody is there to confirm commits."""
+        if self._role(server) == "primary":
+            return self._promoted(server, _DONE, work)
+        new, notes = server.name, Notes(work.workspace)
+        if self._spec.clear_synchronous:
+            synchronous.clear(server, notes, work.seconds_left)
+        how = self._do("promote", new, work, old=self._peer(new), new=new)
+        self._wait_for_role(server, "primary", work)
+        if notes.faults():  # an undo has mended them before it promotes, and rejoins the other at once
+            synchronous.require_confirmation(server)
+        return self._promoted(server, how, work)
 
     def _hand_over(self, old: str, new: str, notes: Notes, work: Work) -> None:
         """Stop `old`, with all that it wrote applied on `new`; else it is started again, if it can be."""
@@ -240,49 +234,23 @@ class Target:
         if self._role(server) == "standby":
             roles.resume_replay(server)
         words = f"{server.name} to stream from {leader.name} and apply {at.lsn}"
-        wait_until(is_back, words, work.seconds_left, at_most=self._spec.catch_up.total_seconds())
+        self._wait(is_back, words, work, self._spec.catch_up.total_seconds())
         return _how(said)
 
-    def _cut(self, old: str, new: str, work: Work) -> str:
-        done = self._inflict("cut", old, new, work)
-        pause(work.spec.fault_lasts.total_seconds(), work.seconds_left)
-        return f"the link is dead ({done})"
-
-    def _hold_replay(self, new: str, work: Work) -> str:
-        Notes(work.workspace).add_fault(_REPLAY, new)
-        roles.pause_replay(self._node(new))
-        pause(work.spec.fault_lasts.total_seconds(), work.seconds_left)
-        return f"{new}: replay stands still (pg_wal_replay_pause)"
-
-    def _resume_replay(self, name: str) -> tuple[str, ...]:
-        """A server that is down forgets that it was told to pause."""
-        server = self._node(name)
-        return (f"{name}: replay goes on",) if self._role(server) and roles.resume_replay(server) else ()
-
-    def _inflict(self, fault: str, old: str, new: str, work: Work) -> str:
-        Notes(work.workspace).add_fault(fault, old)
-        slow = work.spec.slow_link
-        more = {
-            "MUSTER_RTT_MS": f"{slow.rtt.total_seconds() * 1000:g}",
-            "MUSTER_LOSS": f"{slow.loss:g}",
-            "MUSTER_MBYTES_PER_SECOND": f"{slow.mbytes_per_second:g}" if slow.mbytes_per_second else "",
-        }
-        said = self._commands.call(fault, old, work, old=old, new=new, more=more if fault == "slow" else {})
-        return told(fault, old, said)
-
-    def _do(
-        self, name: str, node: str, work: Work, *, old: str, new: str, blame: type[StepError] = SystemFailure
-    ) -> str:
-        """Run a hook; what was done, in a line."""
-        return told(name, node, self._commands.call(name, node, work, old=old, new=new, blame=blame))
+    def _do(self, name: str, node: str, work: Work, *, old: str, new: str) -> str:
+        """Run a hook that is part of the system, and so is to blame; what was done, in a line."""
+        return told(name, node, self._commands.call(name, node, work, old=old, new=new, blame=SystemFailure))
 
     def _wait_for_role(self, server: Node, role: str, work: Work) -> None:
         words = f"{server.name} to be {role}"
         try:
-            wait_until(lambda: self._role(server) == role, words, work.seconds_left, at_most=_ROLE_SECONDS)
+            self._wait(lambda: self._role(server) == role, words, work, _ROLE_SECONDS)
         except StepError as error:
             work.seconds_left()
             raise SystemFailure(error.message, "see the hook's log, and the server's") from None
+
+    def _wait(self, is_so: Callable[[], bool], words: str, work: Work, at_most: float) -> None:
+        wait_until(is_so, words, work.seconds_left, at_most=at_most, every=roles.POLL_SECONDS)
 
     def _role(self, node: Node) -> Literal["primary", "standby"] | None:
         return roles.role_of(node, self.connect_seconds())
