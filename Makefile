@@ -31,6 +31,9 @@ test: .venv/.test
 bench: .venv/.test
 	@.venv/bin/python -m bench
 	@.venv/bin/python -m bench.cadence
+	@.venv/bin/python -m bench.failover
+	@.venv/bin/python -m bench.client
+	@.venv/bin/python -m bench.checker
 
 .venv/.drill: locks/drill.txt pyproject.toml
 	@$(NEEDS_PYTHON)
