@@ -74,7 +74,7 @@ def takeovers_table(found: list[Takeovers]) -> Table:
 
 def _patroni(found: PatroniTakeovers) -> Table:
     table = new_table(
-        f"Patroni by itself, ttl {found.ttl}, loop_wait {found.loop_wait}, retry_timeout {found.retry_timeout}, seconds",
+        f"Patroni by itself, ttl {found.ttl}, loop_wait {found.loop_wait}, retry_timeout {found.retry_timeout}, s",
         "a killed leader",
         "a switchover",
     )
