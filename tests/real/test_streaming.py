@@ -166,6 +166,20 @@ def test_a_primary_that_did_not_stop_in_good_order_hands_nothing_over(pair, work
     assert replication.position(pair.server(old)).timeline == timeline
 
 
+def test_only_the_checkpoint_of_a_shutdown_proves_a_clean_stop(pair):
+    old, new = cast(pair)
+    standby, before = node(pair, new), roles.position(node(pair, old)).lsn
+    roles.checkpoint(node(pair, old), 60)
+    lsn = roles.position(node(pair, old)).lsn
+    wait_until(lambda: roles.sends(node(pair, old), lsn), "the standby", countdown(30), at_most=30)
+    assert not roles.has_all_of_a_clean_stop(standby, before, 60)
+    pair.server(old).stop("fast", timeout=60)
+    wait_until(
+        lambda: roles.has_all_of_a_clean_stop(standby, before, 60), "the proof", countdown(30), at_most=30, every=0.1
+    )
+    assert not roles.has_all_of_a_clean_stop(standby, "FFFF/0", 60)  # a stop of long ago proves nothing
+
+
 def test_a_stop_that_stops_nothing_hands_nothing_over(pair, work, monkeypatch):
     monkeypatch.setattr(handover, "_ARRIVAL_SECONDS", 1.0)
     old, new = cast(pair)
