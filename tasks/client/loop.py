@@ -82,8 +82,10 @@ class Loop:
                 self._go_on(caller)
 
     def _hear(self, caller: Caller) -> None:
+        was_waiting = caller.deadline_ns > 0
         caller.hear()
-        self._go_on(caller)
+        if was_waiting or not caller.is_open:  # else it said something unasked, and the next call is due already
+            self._go_on(caller)
 
     def _go_on(self, caller: Caller) -> None:
         """See to it that something comes next: an answer, a call that is due, or a new session.
