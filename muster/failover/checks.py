@@ -48,7 +48,8 @@ def rehearsed(history: History, _plan: Plan) -> Finding:
 
 
 def loss_is_detected(history: History, plan: Plan) -> Finding:
-    """The loss of the primary was noticed, as a monitor would."""
+    """The loss of the primary was noticed as a monitor would, and not believed before it had lasted."""
+    patience = spec_of(plan).detection.after.total_seconds()
     expected = "the loss of the primary is noticed"
     if spec_of(plan).scenario.is_planned:
         return _aside("detected", expected, "a planned switch has nothing to detect")
@@ -56,7 +57,11 @@ def loss_is_detected(history: History, plan: Plan) -> Finding:
     if detected is None or struck is None:
         return unseen("detected", expected)
     after = format_seconds(max(0.0, (detected.detected_ns - struck.struck_ns) / 1e9))
-    return judge("detected", True, expected, f"{after} after the fault: {detected.how}")
+    failed = (detected.detected_ns - (detected.first_failure_ns or detected.detected_ns)) / 1e9
+    is_patient = not detected.probes or failed >= patience  # without a probe it was known, not found
+    why = "" if is_patient else f"; probes had failed for {format_seconds(failed)}, not for {format_seconds(patience)}"
+    return judge("detected", is_patient, expected, f"{after} after the fault: {detected.how}{why}",
+                 "a detector that is too quick takes a hiccup for a loss")  # fmt: skip
 
 
 def fence_holds(history: History, plan: Plan) -> Finding:

@@ -21,6 +21,8 @@ from tasks.process import AT_ONCE, Processes
 from tasks.regions.pair import Pair
 
 _RTT_MS = 2
+NORMAL = Condition(rtt_seconds=_RTT_MS / 1000)
+"""The link, as the plan says that it is."""
 _STOP_SECONDS = 5.0
 
 
@@ -44,7 +46,7 @@ class Stage:
 
     def start(self) -> None:
         """Bring the pair up, as the plan wants the link to be."""
-        self.pair.start(Condition(rtt_seconds=_RTT_MS / 1000))
+        self.pair.start(NORMAL)
 
 
 Change = Callable[[Stage], None]
@@ -117,7 +119,7 @@ def plan_of(
                 "away": "700ms",
                 "slow_link": {"rtt": "40ms", "loss": 0.01},
                 "reroute": reroute,
-                "route_samples": 100,
+                "route_samples": 20,
                 "extensions": ["plpgsql"],
                 "failback": {"rto": "1m", "rpo": "0s"},
                 "ready": {"min_free": 0},

@@ -22,8 +22,13 @@ _STOP: Signals = ((signal.SIGTERM, 20.0), (signal.SIGKILL, 5.0))
 
 def start_load(context: Context, readers: Sequence[Node]) -> int:
     """Start the client; it writes when this returns. Its pid."""
+    return Client(processes_of(context), config_of(context, readers)).start()
+
+
+def config_of(context: Context, readers: Sequence[Node]) -> ClientConfig:
+    """What the client is told."""
     client = spec_of(context.plan).client
-    config = ClientConfig(
+    return ClientConfig(
         dsn=route_of(context).client_dsn(),
         folder=history_of(context),
         table=client.table,
@@ -35,7 +40,6 @@ def start_load(context: Context, readers: Sequence[Node]) -> int:
         read_interval_seconds=client.reads.total_seconds() if client.reads else None,
         max_seconds=context.seconds_left,
     )
-    return Client(processes_of(context), config).start()
 
 
 def stop_load(context: Context) -> None:

@@ -245,6 +245,11 @@ NOTHING = dict.fromkeys(WELL, 0)
 KILL, PLANNED, APPLY = plan(), plan(scenario="switchover"), plan(commit="remote_apply")
 SLACK, NO_OBJECTIVES = plan(rpo="2s"), plan(rto=None, rpo=None, failback={"rpo": None})
 STAY = plan(failback=None)
+PATIENT = plan(detection={"after": "2s"})
+KNOWN = Detected(
+    detected_ns=11 * SECOND, first_failure_ns=10 * SECOND, probes=0, interval_seconds=0, after_seconds=0,
+    how="the link is dead",
+)  # fmt: skip
 HOME_IN_2S = plan(failback={"rto": "2s", "rpo": "2s"})
 
 CASES: tuple[tuple[str, Plan, Mapping[str, Observation | None], Verdict | None, str], ...] = (
@@ -260,6 +265,8 @@ CASES: tuple[tuple[str, Plan, Mapping[str, Observation | None], Verdict | None, 
         PASS, "waits for w"),
     ("commit mode", APPLY, {"at survey": None}, DARK, "not observed"),
     ("detected", KILL, {}, PASS, "1.0 s after the fault"),
+    ("detected", PATIENT, {}, FAIL, "failed for 1.0 s, not for 2.0 s"),
+    ("detected", PATIENT, {"detect": KNOWN}, PASS, "the link is dead"),
     ("detected", PLANNED, {"detect": None}, ASIDE, "planned"),
     ("detected", KILL, {"detect": None}, DARK, "not observed"),
     ("fence", KILL, {"proof at verify": proof("verify", write="accepted")}, FAIL, "a took a write at verify"),
