@@ -27,7 +27,7 @@ from muster.failover.observations import (
 from muster.failover.section import spec_of
 from muster.failover.spec import Scenario
 from muster.finding import Finding
-from muster.journal import EventKind
+from muster.journal import EventKind, RunState
 from muster.plan import Plan
 from muster.quantity import format_seconds
 from muster.verdict import Verdict
@@ -55,6 +55,10 @@ def survey_pair(context: Context) -> Cast:
     if spec.scenario not in target.scenarios():
         can = ", ".join(sorted(target.scenarios())) or "nothing"
         raise Refusal(f"this target cannot be made to suffer {spec.scenario}: it can {can}", "choose another scenario")
+    if spec.failback is not None and Scenario.SWITCHOVER not in target.scenarios():
+        raise Refusal(
+            "this target has no planned switch, so there is no way home", "plan `failback: null`, or see its docs"
+        )
     route_of(context).check()
     seen = look(context, "survey")
     against = [f for f in readiness.findings_of(seen, spec) if f.verdict in {Verdict.FAIL, Verdict.INCONCLUSIVE}]
@@ -258,7 +262,9 @@ def settle(context: Context) -> None:
         return
     _end_processes(context)  # no tool of a drill that died may work on what is mended now
     settling = Settling(target_of(context), route_of(context), work_of(context), _intent(context, cast))
-    context.observe(settling.settle())
+    state = settling.settle()
+    if context.history.run_state() is RunState.OPEN:  # an undo that is tried again finds its run sealed already
+        context.observe(state)
 
 
 def ready(target: Promotable, plan: Plan) -> tuple[Finding, ...]:
