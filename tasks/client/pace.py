@@ -1,7 +1,7 @@
 """The pace of one connection: an even schedule that does not depend on how long calls take."""
 
-_BURST_NS = 1_000_000_000
-"""How far behind its schedule a connection may catch up: after an outage the load is the load, not a flood."""
+_BURST_NS = 250_000_000
+"""How far behind its schedule a connection may catch up. Beyond that it begins anew: after an outage comes no flood."""
 
 
 class Pace:
@@ -14,7 +14,7 @@ class Pace:
 
     def take(self, now_ns: int) -> int:
         """When the next call is due, which is then spent; a moment that is past means at once."""
-        due_ns = max(self._next_ns, now_ns - _BURST_NS)
+        due_ns = self._next_ns if self._next_ns >= now_ns - _BURST_NS else now_ns
         self._next_ns = due_ns + self._interval_ns
         return due_ns
 

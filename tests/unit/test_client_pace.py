@@ -15,18 +15,18 @@ def test_the_schedule_does_not_wait_for_slow_calls():
     (pace,) = paces(1, 10.0, 0)
     pace.take(0)
 
-    assert pace.take(SECOND // 2) == SECOND // 10
-    assert pace.take(SECOND // 2) == SECOND // 5
+    assert pace.take(SECOND // 4) == SECOND // 10
+    assert pace.take(SECOND // 4) == SECOND // 5
 
 
-def test_no_more_than_a_second_is_caught_up_with():
+def test_an_outage_is_not_caught_up_with():
     (pace,) = paces(1, 10.0, 0)
     now = 60 * SECOND
     at_once = 0
     while pace.take(now) <= now:
         at_once += 1
 
-    assert at_once == 11
+    assert at_once == 1
 
 
 def test_without_a_rate_every_call_is_due_at_once():
