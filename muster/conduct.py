@@ -189,9 +189,10 @@ class Conductor:
             left = undo_steps(drill, self._undoing(self._context(plan, journal)))
             self.closing.conclude(drill, plan, journal)
         if left:
+            why, advice = _last_undo_error(journal.history)
             raise LeftBehind(
-                f"run {run.run}: the undo of {', '.join(left)} failed: {_last_undo_error(journal.history)}",
-                f"mend that, then run `muster undo run {run.run}` again",
+                f"run {run.run}: the undo of {', '.join(left)} failed: {why}",
+                f"{advice or 'mend that'}, then run `muster undo run {run.run}` again",
             )
         return True
 
@@ -317,6 +318,7 @@ def _stopper(is_lost: Callable[[], bool], switch: KillSwitch) -> Callable[[], st
     return lambda: "another process has taken this run over" if is_lost() else switch.reason()
 
 
-def _last_undo_error(history: History) -> str:
+def _last_undo_error(history: History) -> tuple[str, str]:
+    """What was said of the last undo that failed, and the next move."""
     failed = history.of(EventKind.UNDO_FAILED)
-    return str(failed[-1].body["message"]) if failed else "unknown"
+    return (str(failed[-1].body["message"]), str(failed[-1].body["advice"])) if failed else ("unknown", "")

@@ -16,6 +16,9 @@ from tasks.process import Identity
 if TYPE_CHECKING:
     import psycopg
 
+REGIONS_FOLDER = "regions"
+"""Where an estate keeps its pair of regions, below its own folder."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -22,7 +22,16 @@ from muster.errors import StepError, UsageError
 from muster.settings import Settings
 from tasks import unprivileged
 from tasks.estate.backup import BackupJob, Cycle
-from tasks.estate.card import Card, ObjectsCard, RegionsCard, SchedulerCard, ShopCard, card_path, write_card
+from tasks.estate.card import (
+    REGIONS_FOLDER,
+    Card,
+    ObjectsCard,
+    RegionsCard,
+    SchedulerCard,
+    ShopCard,
+    card_path,
+    write_card,
+)
 from tasks.estate.objects import NAME as OBJECTS
 from tasks.estate.objects import Objects
 from tasks.estate.scheduler import SERVER, WORKER, Scheduler
@@ -73,7 +82,7 @@ class Estate:
         self._orders = orders
         self._lock: IO[str] | None = None
         self._shop = Shop(self.home, _socket_folder(self.home), self.processes)
-        self._pair = Pair(self.home / "regions", self._shop.sockets / "regions", self.processes)
+        self._pair = Pair(self.home / REGIONS_FOLDER, self._shop.sockets / "regions", self.processes)
 
     def start(self, progress: Progress = lambda _part, _words: None) -> Card:
         """Bring every part up; a failure of one stops the others, and is raised."""

@@ -74,7 +74,7 @@ class Settling:
         if not writable:
             raise SystemFailure(
                 f"neither {self.intent.old} nor {self.intent.new} takes writes",
-                "see their logs, start one of them by hand, then run `muster undo run` again",
+                "see their logs, and start one of them by hand",
             )
         rightful = max(writable, key=lambda n: (n.timeline, n.node == self.intent.heir))
         for node in writable:
@@ -202,7 +202,5 @@ def _wait(is_there: Callable[[], bool], words: str, work: Work, seconds: float) 
     until = time.monotonic() + min(seconds, work.seconds_left())
     while not is_there():
         if time.monotonic() > until:
-            raise StepError(
-                f"waited in vain for {words}", "look at the servers' logs, then run `muster undo run` again"
-            )
+            raise StepError(f"waited in vain for {words}", "look at the servers' logs")
         time.sleep(_NAP)

@@ -15,7 +15,7 @@ from muster.failover.spec import Scenario
 from muster.identity import Identity
 from muster.quantity import Duration, format_seconds
 from muster.settings import Settings
-from tasks.estate.card import read_card
+from tasks.estate.card import REGIONS_FOLDER, read_card
 from tasks.link.link import Condition
 from tasks.regions import replication
 from tasks.regions.pair import Pair
@@ -59,20 +59,16 @@ class Target:
 
     def __init__(self, spec: Spec, settings: Settings) -> None:
         self._normal = spec.link.condition
+        self._is_kept = True
         if spec.folder is None:
-            card = read_card(settings)
-            if card is None or card.regions is None:
-                raise Refusal("the embedded regions are not up", "start them with `muster up`, or run with `--up`")
-            folder = card.regions.home
+            self._pair, self._is_kept = _pair_of_estate(settings)
         else:
-            folder = spec.folder
-        pair = Pair.open(folder)
-        if pair is None:
-            raise Refusal(f"no pair of regions runs in {folder}", "start it, or leave `folder` out and run `muster up`")
-        self._pair = pair
+            self._pair = _pair_in(spec.folder)
 
     def identify(self) -> Identity:
         """Every server that lives is asked; what is made of one that is down, its data says."""
+        if not self._is_kept:  # an undo, which does not ask, may still bring it to a good state
+            raise _not_up()
         made = self._pair.records.made()
         if made is None:
             raise Refusal(f"the pair in {self._pair.home} is not complete", "start it again: it is made anew")
@@ -183,6 +179,28 @@ class Target:
         replication.pause_replay(self._pair.server(new))
         pause(work.spec.fault_lasts.total_seconds(), work.seconds_left)
         return f"{new}: replay stands still, and did so for {_words(work.spec.fault_lasts)}"
+
+
+def _pair_of_estate(settings: Settings) -> tuple[Pair, bool]:
+    """The pair that `muster up` keeps, or what one that was killed left running; whether somebody keeps it."""
+    card = read_card(settings)
+    if card is not None and card.regions is not None:
+        return _pair_in(card.regions.home), True
+    left = Pair.open(settings.estate / REGIONS_FOLDER)
+    if left is None or not any(map(left.is_running, Pair.NAMES)):
+        raise _not_up()
+    return left, False
+
+
+def _pair_in(folder: Path) -> Pair:
+    pair = Pair.open(folder)
+    if pair is None:
+        raise Refusal(f"no pair of regions runs in {folder}", "start it, or leave `folder` out and run `muster up`")
+    return pair
+
+
+def _not_up() -> Refusal:
+    return Refusal("the embedded regions are not up", "start them with `muster up`, or run with `--up`")
 
 
 def _shelf(workspace: Workspace) -> Shelf:

@@ -39,6 +39,7 @@ class Home:
             "MUSTER_HOME": str(self.settings.home),
             "MUSTER_PLANS": str(self.settings.plans),
             "MUSTER_STORE": self.settings.store,
+            **({"MUSTER_LEDGER": self.settings.ledger} if self.settings.ledger else {}),
             **more,
         }
 

@@ -4,18 +4,17 @@ After each: one primary and its streaming standby, in one of the two good states
 process of the drill; one bundle, which verifies, and is no pass.
 """
 
-import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
-import psycopg
 import pytest
 import yaml
 
@@ -27,9 +26,12 @@ from muster.ledger import Ledger, Run, open_ledger
 from muster.settings import Settings
 from muster.verdict import ExitCode, Outcome
 from tasks.client.client import Client
+from tasks.estate.estate import Estate, Part
 from tasks.link.link import Condition
+from tasks.postgres.binaries import wheel_binaries
+from tasks.postgres.server import Server
 from tasks.postgres.survey import survey
-from tasks.process import AT_ONCE, Processes
+from tasks.process import AT_ONCE, Identity, Processes
 from tasks.regions.pair import DATABASE, Pair
 from tasks.rehearsal.settling import followers_of
 from tests.real.conftest import Home
@@ -90,12 +92,6 @@ class Rehearsal:
     def workspace(self, run: str) -> Workspace:
         return Workspace(run, self.home.settings.runs / run)
 
-    def processes(self) -> Processes:
-        """The programs of the one run."""
-        (run,) = self.runs()
-        workspace = self.workspace(run.run)
-        return Processes(workspace.records, workspace.logs)
-
 
 @pytest.fixture(scope="module")
 def module_pair() -> Iterator[Pair]:
@@ -119,13 +115,12 @@ def rehearsal(module_pair: Pair, tmp_path: Path) -> Iterator[Rehearsal]:
     pair = Pair.open(module_pair.home)
     assert pair is not None
     assert_whole(pair)
-    rehearsal = Rehearsal(home, pair)
-    yield rehearsal
-    for process in (*Processes(tmp_path / "none", tmp_path / "none").names(),):
-        raise AssertionError(process)
+    yield Rehearsal(home, pair)
+    assert_whole(pair)
 
 
 def installed(root: Path, target: dict[str, object]) -> Home:
+    """An installation with the demo's plan, in a hurry."""
     plan = yaml.safe_load(Path("deployments/rehearsal-embedded.yaml").read_text())
     plan |= {"name": "rehearsal-test", "target": target, "objectives": {"rto": "5m", "rpo": "0s"}}
     plan["failover"] |= {
@@ -236,9 +231,35 @@ def watch(process: "subprocess.Popen[str]", found: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
-def end(process: "subprocess.Popen[str]") -> None:
+def kill(process: "subprocess.Popen[str]") -> None:
     process.kill()
     process.communicate(timeout=PATIENCE)
+    assert process.returncode == -signal.SIGKILL
+
+
+def tool(rehearsal: Rehearsal, program: str) -> Identity | None:
+    """A program of the newest run that runs now."""
+    runs = rehearsal.runs()
+    if not runs:
+        return None
+    workspace = rehearsal.workspace(runs[0].run)
+    processes = Processes(workspace.records, workspace.logs)
+    name = next((n for n in processes.alive() if n.startswith(program)), None)
+    return processes.identity(name) if name else None
+
+
+def hold(rehearsal: Rehearsal, process: "subprocess.Popen[str]", program: str) -> Identity:
+    """Catch a program of the drill in the middle of its work, and stop it there."""
+    found: list[Identity] = []
+
+    def is_caught() -> bool:
+        if caught := tool(rehearsal, program):
+            caught.signal(signal.SIGSTOP)
+            found.append(caught)
+        return bool(found) and found[-1].is_alive()
+
+    watch(process, is_caught)
+    return found[-1]
 
 
 # --- at every step ---------------------------------------------------------------------------------------------------
@@ -269,3 +290,179 @@ def test_an_error_at_a_step_is_undone(rehearsal: Rehearsal, step: str, scenario:
     failed = rehearsal.run("--inject-error", step)
     assert failed.returncode == ExitCode.ABORTED, failed.stdout + failed.stderr
     assert_ended_well(rehearsal, Outcome.ABORTED)
+
+
+# --- stopped, killed, and killed again -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "step", "scenario"),
+    [
+        (signal.SIGINT, "away", "kill"),
+        (signal.SIGTERM, "promote", "switchover"),
+        (signal.SIGINT, "rejoin", "partition"),
+    ],
+    ids=["SIGINT-away", "SIGTERM-promote", "SIGINT-rejoin"],
+)
+def test_an_operator_stops_it_at_any_point(
+    rehearsal: Rehearsal, number: signal.Signals, step: str, scenario: str
+) -> None:
+    rehearsal.plan(scenario=scenario, away="5s")
+    process = rehearsal.start()
+    reach(rehearsal, process, EventKind.STARTED, step)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == ExitCode.ABORTED, said
+    assert_ended_well(rehearsal, Outcome.ABORTED)
+
+
+def test_killed_in_a_rewind_and_again_in_the_undo(rehearsal: Rehearsal) -> None:
+    rehearsal.plan(scenario="partition", commit="asynchronous")
+    process = rehearsal.start()
+    rewind = hold(rehearsal, process, "pg_rewind")
+    kill(process)
+    undo = rehearsal.home.start("undo", "run")
+    backup = hold(rehearsal, undo, "pg_basebackup")
+    assert not rewind.is_alive(), "it would work on data that is being made anew"
+    kill(undo)
+    rehearsal.undo()
+    assert not backup.is_alive()
+    history = assert_ended_well(rehearsal, Outcome.ABORTED)
+    assert any("rejoined as standby by rebuild" in words for words in history.observed(GoodState)[-1].done)
+
+
+@pytest.mark.parametrize("step", ["promote", "failback"])
+def test_killed_between_the_stop_of_one_and_the_promotion_of_the_other(rehearsal: Rehearsal, step: str) -> None:
+    rehearsal.plan(scenario="switchover" if step == "promote" else "kill")
+    (old, new), process = roles(rehearsal.pair), rehearsal.start()
+    reach(rehearsal, process, EventKind.STARTED, step)
+    leaving = old if step == "promote" else new
+    watch(process, lambda: not rehearsal.pair.is_running(leaving))
+    kill(process)
+    rehearsal.undo()
+    history = assert_ended_well(rehearsal, Outcome.ABORTED)
+    assert history.observed(GoodState)
+
+
+def test_what_a_lost_primary_wrote_alone_is_saved_by_the_undo(rehearsal: Rehearsal) -> None:
+    rehearsal.plan(scenario="partition", commit="asynchronous")
+    assert rehearsal.run("--inject-kill", "verify").returncode == -signal.SIGKILL
+    rehearsal.undo()
+    done = assert_ended_well(rehearsal, Outcome.ABORTED).observed(GoodState)[-1].done
+    assert any("beyond the fork saved" in words for words in done), done
+    (run,) = rehearsal.runs()
+    assert any(rehearsal.workspace(run.run).kept.rglob("*.gz"))
+
+
+# --- what dies beside it ---------------------------------------------------------------------------------------------
+
+
+def test_without_its_client_it_proves_nothing(rehearsal: Rehearsal) -> None:
+    process = rehearsal.start()
+    reach(rehearsal, process, EventKind.STARTED, "away")
+    client = tool(rehearsal, Client.NAME)
+    assert client
+    client.signal(signal.SIGKILL)
+    said, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode in {ExitCode.ABORTED, ExitCode.INCONCLUSIVE}, said
+    assert "the independent client died" in " ".join(said.split())
+    assert_ended_well(rehearsal, Outcome.ABORTED, Outcome.INCONCLUSIVE)
+
+
+@pytest.mark.parametrize("step", ["steady", "away", "rejoin"])
+def test_a_link_that_dies_is_mended(rehearsal: Rehearsal, step: str) -> None:
+    process = rehearsal.start()
+    reach(rehearsal, process, EventKind.STARTED, step)
+    for name in rehearsal.pair.processes.names():
+        identity = rehearsal.pair.processes.identity(name)
+        if name.startswith("link") and identity:
+            identity.signal(signal.SIGKILL)
+    said, _ = process.communicate(timeout=2 * PATIENCE)
+    (run,) = rehearsal.runs()
+    assert run.outcome is not None, said
+    assert_ended_well(rehearsal, run.outcome)
+
+
+@pytest.mark.parametrize("step", ["detect", "away", "failback"])
+def test_both_servers_die(rehearsal: Rehearsal, step: str) -> None:
+    process = rehearsal.start()
+    reach(rehearsal, process, EventKind.STARTED, step)
+    for name in Pair.NAMES:
+        rehearsal.pair.kill(name)
+    said, _ = process.communicate(timeout=2 * PATIENCE)
+    assert process.returncode != ExitCode.PASS, said
+    (run,) = rehearsal.runs()
+    assert run.outcome not in {None, Outcome.PASSED}, said
+    assert_ended_well(rehearsal, run.outcome)
+
+
+def test_a_ledger_lost_in_mid_drill_leaves_no_second_primary(rehearsal: Rehearsal) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="mrel", dir="/tmp"))
+    processes = Processes(folder / "processes", folder / "logs")
+    server = Server(wheel_binaries(), folder / "a", folder / "s", processes, "ledger")
+    try:
+        server.init()
+        server.start({"shared_buffers": "16MB"})
+        url = f"postgresql://postgres@/postgres?host={server.sockets}"
+        settings = rehearsal.home.settings.model_copy(update={"ledger": url})
+        kept = Rehearsal(replace(rehearsal.home, settings=settings), rehearsal.pair)
+        process = kept.start()
+        reach(kept, process, EventKind.STARTED, "away")
+        processes.stop("ledger", signals=AT_ONCE)
+        said, _ = process.communicate(timeout=2 * PATIENCE)
+        assert process.returncode not in {ExitCode.PASS, ExitCode.FAIL}, said
+        assert_whole(rehearsal.pair)  # though nothing of its undo could be recorded
+        assert rehearsal.home.processes() == []
+        server.start({"shared_buffers": "16MB"})
+        kept.undo()
+        assert_ended_well(kept, Outcome.ABORTED)
+    finally:
+        processes.stop_all(signals=AT_ONCE)
+        shutil.rmtree(folder)
+
+
+KEEPER = """
+import sys
+from rich.console import Console
+from muster.cli.run import Options, run
+from muster.cli.up import estate_up
+from muster.settings import Settings
+from tasks.estate.estate import Part
+settings = Settings.from_environment()
+with estate_up(settings, Console(), parts=[Part.REGIONS]):
+    run(settings, Options("rehearsal-test", "", False, True, None, "promote", "", False))
+"""
+
+
+def test_an_estate_that_dies_with_its_drill_is_brought_to_a_good_state_twice(tmp_path: Path) -> None:
+    home = installed(tmp_path, {"type": "embedded-regions"})
+    estate = Estate(home.settings, [Part.REGIONS])
+    try:
+        died = subprocess.run(
+            [sys.executable, "-c", KEEPER],
+            env=home.environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert died.returncode == -signal.SIGKILL, died.stdout + died.stderr
+        refused = home.muster("run", "rehearsal-test", "--here")  # finishes what is left, and then does not drill it
+        assert refused.returncode == ExitCode.REFUSED, refused.stdout + refused.stderr
+        assert "muster up" in refused.stdout
+        with open_ledger(home.settings.ledger_url) as ledger:
+            history = History(ledger.read_events(ledger.runs()[-1].run))
+            assert [run.outcome for run in ledger.runs()] == [Outcome.REFUSED, Outcome.ABORTED]
+        (good,) = history.observed(GoodState)
+        left = Pair.open(home.settings.estate / "regions")
+        assert left is not None
+        assert roles(left)[0] == good.primary
+        card = estate.start()
+        assert card.regions
+        pair = Pair.open(card.regions.home)
+        assert pair is not None
+        assert roles(pair)[0] == good.primary
+    finally:
+        estate.stop()
+        estate.processes.stop_all(signals=AT_ONCE)
+    assert home.processes() == []
