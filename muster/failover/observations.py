@@ -71,6 +71,8 @@ class NodeState(Observation):
     """Installed extension and its version, in the database of the DSN."""
     sequences_behind: tuple[str, ...] = ()
     """Sequences whose next value is not above their column's greatest."""
+    sequences_unseen: str = ""
+    """Why the sequences of a primary could not be asked; empty when they were."""
     clock_offset_seconds: float | None = None
     """The server's clock minus ours, taken at the middle of the call."""
     round_trip_seconds: float | None = None

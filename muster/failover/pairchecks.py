@@ -14,6 +14,7 @@ from muster.failover.observations import (
     RouteSampled,
     Surveyed,
 )
+from muster.failover.readiness import waits_for
 from muster.failover.section import spec_of
 from muster.failover.spec import Commit
 from muster.finding import Finding, judge, not_asked, unseen
@@ -51,11 +52,7 @@ def commit_waits_for_the_standby(history: History, plan: Plan) -> Finding:
     if seen is None or cast is None or primary is None:
         return unseen("commit mode", expected)
     standby = next((n for n in seen.nodes if n.node == cast.new), None)
-    names = {cast.new, standby.server.rsplit("/", 2)[0] if standby else cast.new}
-    # A standby calls itself what it likes; where all that stream are synchronous, so is this one.
-    is_waited_for = bool(names & set(primary.sync_standbys)) or (
-        bool(primary.standbys) and set(primary.standbys) <= set(primary.sync_standbys)
-    )
+    is_waited_for = standby is not None and waits_for(primary, standby)
     asked = primary.settings.get("synchronous_standby_names", "")
     return judge("commit mode", is_waited_for, expected,
                  f"{primary.node} waits for {', '.join(primary.sync_standbys) or 'nobody'}"
@@ -99,6 +96,14 @@ def sequences_are_ahead(history: History, _plan: Plan) -> Finding:
     if not primaries:
         return unseen("sequences", expected)
     behind = tuple(dict.fromkeys(f"{n.node}: {name}" for _, n in primaries for name in n.sequences_behind))
+    unasked = next((f"{n.node}: {n.sequences_unseen}" for _, n in primaries if n.sequences_unseen), "")
+    if unasked and not behind:
+        return unseen(
+            "sequences",
+            expected,
+            unasked,
+            "let the role of the DSN read them (`pg_read_all_data`), and index what they feed",
+        )
     return judge("sequences", not behind, expected,
                  f"{count_of(len(behind), 'is', 'are')} behind" if behind else
                  f"none is, at {count_of(len(primaries), 'look', 'looks')}",

@@ -6,7 +6,7 @@ real thing a gamble. Nothing seen is inconclusive, never ready.
 
 from collections.abc import Iterable
 
-from muster.failover.observations import Cast, NodeState, Surveyed
+from muster.failover.observations import Cast, NodeState, Slot, Surveyed
 from muster.failover.spec import Commit, FailoverSpec
 from muster.finding import Finding, judge, unseen
 from muster.quantity import format_bytes, format_seconds
@@ -15,7 +15,9 @@ _SAME_MAJOR = 10_000
 
 
 def cast_of(seen: Surveyed) -> Cast | None:
-    """Who plays which part: the one primary, and a standby that streams, in another region before the same.
+    """Who plays which part: the one primary, and a standby that streams.
+
+    In another region before the same, then one for which commits wait before one for which they do not.
 
     `None` when there is not exactly one primary, or no such standby.
     """
@@ -26,8 +28,19 @@ def cast_of(seen: Surveyed) -> Cast | None:
     streaming = [n for n in seen.with_role("standby") if n.receiving_from]
     if not streaming:
         return None
-    new = min(streaming, key=lambda n: (n.region == old.region, n.node))
+    new = min(streaming, key=lambda n: (n.region == old.region, not waits_for(old, n), n.node))
     return Cast(old=old.node, new=new.node, regions={n.node: n.region for n in seen.nodes})
+
+
+def waits_for(primary: NodeState, standby: NodeState) -> bool:
+    """Whether the primary's synchronous commits wait for this standby.
+
+    A standby calls itself what it likes; where all that stream are synchronous, so is this one.
+    """
+    names = {standby.node, standby.server.rsplit("/", 2)[0]}
+    return bool(names & set(primary.sync_standbys)) or (
+        bool(primary.standbys) and set(primary.standbys) <= set(primary.sync_standbys)
+    )
 
 
 def findings_of(seen: Surveyed, spec: FailoverSpec) -> tuple[Finding, ...]:
@@ -103,11 +116,10 @@ def _lag(new: NodeState, spec: FailoverSpec) -> Finding:
 
 def _slots(old: NodeState) -> Finding:
     expected = "the log that the standby needs is kept"
-    lost = [s for s in old.slots if s.wal_status == "lost"]
-    idle = [s for s in old.slots if not s.active and s.wal_status != "lost"]
-    if old.slots:
-        kept = ", ".join(f"{s.name} ({s.wal_status}, {format_bytes(max(0, s.retained_bytes or 0))})" for s in old.slots)
-        bad = [f"{s.name} is lost" for s in lost] + [f"{s.name} is used by nobody and fills the disk" for s in idle]
+    slots = [s for s in old.slots if s.wal_status is not None]  # one that was never used holds nothing back
+    if slots:
+        kept = ", ".join(f"{s.name} ({s.wal_status}, {format_bytes(max(0, s.retained_bytes or 0))})" for s in slots)
+        bad = [complaint for s in slots if (complaint := _complaint_about(s))]
         return judge("log kept", not bad, expected, "; ".join(bad) or f"slots {kept}",
                      "drop slots without a standby; rebuild standbys whose slot is lost")  # fmt: skip
     keep = old.settings.get("wal_keep_size", "0")
@@ -115,13 +127,22 @@ def _slots(old: NodeState) -> Finding:
                  "give the standby a replication slot, or set wal_keep_size")  # fmt: skip
 
 
+def _complaint_about(slot: Slot) -> str:
+    if slot.wal_status == "lost":
+        return f"{slot.name} is lost"
+    if slot.wal_status == "unreserved":
+        return f"{slot.name} is about to be lost"
+    return "" if slot.active else f"{slot.name} is used by nobody and fills the disk"
+
+
 def _sync(old: NodeState, new: NodeState, spec: FailoverSpec) -> Finding:
     expected = f"commits wait for the standby as {spec.commit} says"
     if spec.commit is Commit.ASYNCHRONOUS:
         return Finding(check="synchronous", verdict=None, expected=expected, seen="the plan commits asynchronously")
     names = old.settings.get("synchronous_standby_names", "")
-    return judge("synchronous", bool(old.sync_standbys), expected,
-                 f"{new.node} is {'' if old.sync_standbys else 'no '}synchronous standby"
+    is_waited_for = waits_for(old, new)
+    return judge("synchronous", is_waited_for, expected,
+                 f"{new.node} is {'a' if is_waited_for else 'no'} synchronous standby"
                  f" (synchronous_standby_names {names!r})",
                  "set synchronous_standby_names on the primary, or plan for `commit: asynchronous`")  # fmt: skip
 
@@ -143,11 +164,11 @@ def _versions(nodes: list[NodeState]) -> Finding:
 
 def _extensions(nodes: list[NodeState], spec: FailoverSpec) -> Finding:
     expected = f"present and alike: {', '.join(spec.extensions)}" if spec.extensions else "extensions are alike"
-    problems = [f"{name} is missing on {n.node}" for name in spec.extensions for n in nodes if name not in n.extensions]
-    for name in sorted({e for n in nodes for e in n.extensions}):
-        found = {n.extensions.get(name) for n in nodes}
-        if len(found) > 1:
-            problems.append(f"{name}: {', '.join(f'{n.extensions.get(name)} on {n.node}' for n in nodes)}")
+    problems = []
+    for name in sorted({*spec.extensions, *(e for n in nodes for e in n.extensions)}):
+        found = {n.node: n.extensions.get(name, "missing") for n in nodes}
+        if len(set(found.values())) > 1 or (name in spec.extensions and "missing" in found.values()):
+            problems.append(f"{name}: {', '.join(f'{version} on {where}' for where, version in found.items())}")
     return judge("extensions", not problems, expected, "; ".join(problems[:3]) or f"{len(nodes[0].extensions)} alike",
                  "install the same extensions in both regions", tuple(problems))  # fmt: skip
 
@@ -155,10 +176,12 @@ def _extensions(nodes: list[NodeState], spec: FailoverSpec) -> Finding:
 def _clocks(nodes: list[NodeState], spec: FailoverSpec) -> Finding:
     limit = spec.ready.max_clock_offset.total_seconds()
     expected = f"every region's clock within {format_seconds(limit)} of ours"
-    offsets = {n.node: n.clock_offset_seconds for n in nodes if n.clock_offset_seconds is not None}
+    known = [n for n in nodes if n.clock_offset_seconds is not None]
+    offsets = {n.node: n.clock_offset_seconds or 0.0 for n in known}
     if not offsets:
         return unseen("clocks", expected)
-    far = {name: offset for name, offset in offsets.items() if abs(offset) > limit}
+    doubt = {n.node: (n.round_trip_seconds or 0.0) / 2 for n in known}  # how wrong a slow answer can make it look
+    far = {name: offset for name, offset in offsets.items() if abs(offset) - doubt[name] > limit}
     shown = far or {"at most": max(offsets.values(), key=abs)}
     return judge("clocks", not far, expected, ", ".join(f"{name} {offset:+.3f} s" for name, offset in shown.items()),
                  "look at time synchronisation: times in logs and tokens would mislead")  # fmt: skip
@@ -175,6 +198,14 @@ def _disk(nodes: list[NodeState], spec: FailoverSpec) -> Finding:
 
 
 def _sequences(old: NodeState) -> Finding:
-    return judge("sequences", not old.sequences_behind, "no sequence is behind its column",
+    expected = "no sequence is behind its column"
+    if old.sequences_unseen:
+        return unseen(
+            "sequences",
+            expected,
+            old.sequences_unseen,
+            "let the role of the DSN read them (`pg_read_all_data`), and index what they feed",
+        )
+    return judge("sequences", not old.sequences_behind, expected,
                  "; ".join(old.sequences_behind[:3]) or "none is", "set them ahead of their columns",
                  old.sequences_behind)  # fmt: skip

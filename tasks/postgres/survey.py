@@ -1,7 +1,7 @@
 """What each server of a pair says of itself: role, position, lag, slots, settings. Read-only, bounded, side by side.
 
-Source: PostgreSQL documentation, "Monitoring Database Activity", "System Administration Functions". Needs no more than
-the role `pg_monitor`.
+Source: PostgreSQL documentation, "Monitoring Database Activity", "System Administration Functions". Needs the role
+`pg_monitor`, and `pg_read_all_data` where sequences feed tables of others.
 """
 
 import shutil
@@ -74,7 +74,7 @@ def survey_node(node: Node, seconds: float) -> NodeState:
             answer = _ask(connection)
             round_trip = time.monotonic() - began
             lag = _replay_lag(connection, answer) if answer["standby"] else None
-            behind = () if answer["standby"] else ask_sequences(connection).problems
+            sequences = None if answer["standby"] else ask_sequences(connection)
     except psycopg.Error as error:
         said = str(error).strip().splitlines()
         return NodeState(
@@ -99,7 +99,8 @@ def survey_node(node: Node, seconds: float) -> NodeState:
         slots=tuple(Slot.model_validate(slot) for slot in answer["slots"] or ()),
         settings=answer["settings"] or {},
         extensions=answer["extensions"] or {},
-        sequences_behind=behind,
+        sequences_behind=sequences.problems if sequences else (),
+        sequences_unseen=sequences.error if sequences else "",
         clock_offset_seconds=answer["clock"] - (before + round_trip / 2),
         round_trip_seconds=round_trip,
         free_share=_free_share(node, answer["settings"] or {}),
