@@ -29,8 +29,8 @@ faults are planted twice, the second time with the first line of defence switche
 
 FAILOVER = """# The failover rehearsal: `muster prove failover`
 
-Every form starts a copy of one pair of regions, made for the occasion: two real servers, a real link between them, the
-independent client. Times are short, and nothing else is different from a rehearsal of yours. A fault between clients and
+Every form starts a copy of one pair of regions, made for the occasion: two real servers, a link between them, the
+independent client. Times are short; nothing else is different from a rehearsal of yours. A fault between clients and
 servers is a pooler of ours that breaks its word; one in a step is the product's own drill with that step done wrong.
 
 Two checks have no form here. `versions`: no server streams from one of another major version. The client's own death
