@@ -53,6 +53,17 @@ def loss_of(accounting: Accounting, *, after_failback: bool) -> Loss | None:
     return max(losses, key=lambda loss: (loss.lost, loss.seconds), default=None)
 
 
+def loss_of_takeover(accounting: Accounting, spec: FailoverSpec) -> Loss | None:
+    """What the takeover answers for; where nobody goes home again, also for what is lost later."""
+    loss = loss_of(accounting, after_failback=False)
+    later = loss_of(accounting, after_failback=True) if spec.failback is None else None
+    if loss is None or later is None:
+        return loss or later
+    node = later.node if later.lost else loss.node
+    acknowledged = max(loss.acknowledged, later.acknowledged)
+    return Loss(node, acknowledged, loss.lost + later.lost, max(loss.seconds, later.seconds))
+
+
 @dataclass(frozen=True)
 class Part:
     """One part of a takeover, in seconds."""
@@ -108,16 +119,23 @@ def replay_lag_bytes(history: History) -> int | None:
 
 def conditions(history: History, spec: FailoverSpec) -> str:
     """Load, commit mode, link and detection, in words."""
+    if spec.scenario.is_planned:
+        return load_of(history, spec)
+    after = format_seconds(spec.detection.after.total_seconds())
+    return f"{load_of(history, spec)}, believed after {after} of failed probes"
+
+
+def load_of(history: History, spec: FailoverSpec) -> str:
+    """Load, commit mode and link, in words: the conditions of a planned switch, which has nothing to detect."""
     load = f"{spec.client.rate:g} writes/s" if spec.client.rate else "as many writes as it takes"
     lag = write_lag_seconds(history)
-    words = [
-        f"{load} on {count_of(spec.client.connections, 'connection', 'connections')}",
-        f"commit {spec.commit}",
-        f"standby's write lag {format_milliseconds(lag)}" if lag is not None else "write lag not seen",
-    ]
-    if not spec.scenario.is_planned:
-        words.append(f"believed after {format_seconds(spec.detection.after.total_seconds())} of failed probes")
-    return ", ".join(words)
+    return ", ".join(
+        (
+            f"{load} on {count_of(spec.client.connections, 'connection', 'connections')}",
+            f"commit {spec.commit}",
+            f"standby's write lag {format_milliseconds(lag)}" if lag is not None else "write lag not seen",
+        )
+    )
 
 
 def format_milliseconds(seconds: float) -> str:

@@ -8,9 +8,12 @@ from typing import Any
 from muster.drill import Told
 from muster.failover.checks import failback_rpo, failback_rto, rpo, rto
 from muster.failover.measuring import (
+    Loss,
     conditions,
     format_milliseconds,
+    load_of,
     loss_of,
+    loss_of_takeover,
     parts_of,
     redundancy_lost_seconds,
     replay_lag_bytes,
@@ -29,6 +32,7 @@ from muster.failover.observations import (
     Takeover,
 )
 from muster.failover.section import spec_of
+from muster.failover.spec import Failback
 from muster.failover.traffic import traffic_of
 from muster.identity import Identity
 from muster.journal import EventKind, History
@@ -68,51 +72,65 @@ def _target(history: History, plan: Plan) -> str:
 
 def _measures(history: History, plan: Plan) -> tuple[Measure, ...]:
     spec, accounting = spec_of(plan), history.result("account", Accounting)
-    out, back = takeover_of(history, "failover"), takeover_of(history, "failback")
+    out, lost = takeover_of(history, "failover"), loss_of_takeover(accounting, spec) if accounting else None
+    under = conditions(history, spec)
     measures = [
         Measure(
             name="RTO",
             measured=out.max_seconds if out else None,
             objective=_seconds(plan.objectives.rto),
             verdict=rto(history, plan).verdict,
-            note="; ".join(filter(None, (_median(out), _split(history), conditions(history, spec)))),
+            note=_joined(_median(out), _split(history), under),
         ),
         Measure(
             name="RPO",
-            measured=_rpo(accounting, after_failback=False),
-            objective=_seconds(plan.objectives.rpo),
+            measured=lost.seconds if lost else None,
+            objective=0.0 if spec.scenario.is_planned else _seconds(plan.objectives.rpo),
             verdict=rpo(history, plan).verdict,
-            note=_lost(accounting, after_failback=False),
+            note=_joined(_lost(lost), under),
         ),
     ]
     if spec.failback:
-        measures += [
-            Measure(
-                name="Failback RTO",
-                measured=back.max_seconds if back else None,
-                objective=_seconds(spec.failback.rto),
-                verdict=failback_rto(history, plan).verdict,
-                note="; ".join(filter(None, (_median(back), "a planned switch home"))),
-            ),
-            Measure(
-                name="Failback RPO",
-                measured=_rpo(accounting, after_failback=True),
-                objective=_seconds(spec.failback.rpo),
-                verdict=failback_rpo(history, plan).verdict,
-                note=_lost(accounting, after_failback=True),
-            ),
-        ]
+        measures += _home_again(history, plan, spec.failback, accounting)
     return tuple(measures)
 
 
+def _home_again(history: History, plan: Plan, failback: Failback, accounting: Accounting | None) -> list[Measure]:
+    back = takeover_of(history, "failback")
+    lost = loss_of(accounting, after_failback=True) if accounting else None
+    under = load_of(history, spec_of(plan))
+    return [
+        Measure(
+            name="Failback RTO",
+            measured=back.max_seconds if back else None,
+            objective=_seconds(failback.rto),
+            verdict=failback_rto(history, plan).verdict,
+            note=_joined(_median(back), "a planned switch home", under),
+        ),
+        Measure(
+            name="Failback RPO",
+            measured=lost.seconds if lost else None,
+            objective=_seconds(failback.rpo),
+            verdict=failback_rpo(history, plan).verdict,
+            note=_joined(_lost(lost, " that were there before"), under),
+        ),
+    ]
+
+
+def _joined(*words: str) -> str:
+    return "; ".join(filter(None, words))
+
+
 def _median(takeover: Takeover | None) -> str:
-    if takeover is None or takeover.median_seconds is None:
+    if takeover is None:
         return ""
-    unserved = f", {count_of(len(takeover.unserved), 'connection', 'connections')} never served again"
-    return (
-        f"the slowest of {count_of(len(takeover.gaps), 'connection', 'connections')},"
-        f" median {format_seconds(takeover.median_seconds)}" + (unserved if takeover.unserved else "")
-    )
+    left = len(takeover.unserved)
+    unserved = f"{count_of(left, 'connection', 'connections')} never served again" if left else ""
+    if takeover.median_seconds is None:
+        return unserved
+    served = count_of(len(takeover.gaps), "connection", "connections")
+    told = f"the slowest of {served}, median {format_seconds(takeover.median_seconds)}"
+    return f"{told}, {unserved}" if left else told
 
 
 def _split(history: History) -> str:
@@ -121,17 +139,10 @@ def _split(history: History) -> str:
     return "from the fault: " + ", ".join(f"{p.name} {format_milliseconds(p.seconds)}" for p in parts) if parts else ""
 
 
-def _rpo(accounting: Accounting | None, *, after_failback: bool) -> float | None:
-    loss = loss_of(accounting, after_failback=after_failback) if accounting else None
-    return loss.seconds if loss else None
-
-
-def _lost(accounting: Accounting | None, *, after_failback: bool) -> str:
-    loss = loss_of(accounting, after_failback=after_failback) if accounting else None
+def _lost(loss: Loss | None, which: str = "") -> str:
     if loss is None:
         return "no whole read of a primary"
-    again = " that were there before" if after_failback else ""
-    return f"{loss.lost:,} of {loss.acknowledged:,} acknowledged writes{again} missing on {loss.node}"
+    return f"{loss.lost:,} of {loss.acknowledged:,} acknowledged writes{which} missing on {loss.node}"
 
 
 def _facts(history: History, plan: Plan) -> Iterator[tuple[str, str]]:

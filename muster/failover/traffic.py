@@ -15,10 +15,10 @@ from muster.summary import Column, Lag, Mark, Traffic
 
 
 def traffic_of(history: History) -> Traffic | None:
-    """What clients saw; `None` when no client's history was judged."""
+    """What clients saw; `None` when no client's history was judged, or the client tried nothing."""
     series, cast = history.latest(Series), history.result("survey", Cast)
     started = history.of(EventKind.STARTED)
-    if series is None or cast is None or not started:
+    if series is None or not series.bins or cast is None or not started:
         return None
     origin = started[0].mono_ns
     lag = history.latest(LagSeries)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from muster.finding import Finding
 from muster.quantity import format_seconds
 from muster.report import wording
+from muster.report.traffic import words_of
 from muster.summary import Summary
 
 _MOST_DETAIL = 40
@@ -20,7 +21,7 @@ _BARE_LINK = re.compile(r"(?i)(https?|ftp|www)([:.])")  # what a renderer would 
 def render_markdown(summary: Summary) -> str:
     """The report as GitHub-flavoured Markdown."""
     told = wording.readable(summary)
-    parts = (_head(told), _measures(told), _phases(told), _checks(told), _facts(told), _foot(told))
+    parts = (_head(told), _measures(told), _traffic(told), _phases(told), _checks(told), _facts(told), _foot(told))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -42,6 +43,10 @@ def _measures(run: Summary) -> str:
         for m in run.measures
     )
     return _table("## Measured against the objectives", ("", "measured", "objective", "verdict", "note"), rows)
+
+
+def _traffic(run: Summary) -> str:
+    return f"## What clients saw\n\n{escaped(words_of(run.traffic))}" if run.traffic else ""
 
 
 def _phases(run: Summary) -> str:

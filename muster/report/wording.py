@@ -42,7 +42,7 @@ def _each_string_printable(value: Any) -> Any:
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, dict):
-        return {key: _each_string_printable(item) for key, item in value.items()}
+        return {_each_string_printable(key): _each_string_printable(item) for key, item in value.items()}
     if isinstance(value, tuple):
         return tuple(_each_string_printable(item) for item in value)
     return value
