@@ -286,19 +286,19 @@ def _intent(context: Context, cast: Cast) -> Intent:
         return Intent(old=cast.old, new=cast.new, heir=cast.old)
     is_saved = spec.scenario.is_planned or history.result("salvage", Salvaged) is not None
     unsaved = "" if is_saved else cast.old
+    taken: Promoted | FailedBack | None
     if "failback" in states and spec.failback is not None:
-        returned = history.result("failback", FailedBack)
-        heir, is_planned, timeline = cast.old, True, returned.timeline if returned else 0
+        heir, is_planned, taken = cast.old, True, history.result("failback", FailedBack)
     else:
-        promoted = history.result("promote", Promoted)
-        heir, is_planned, timeline = cast.new, spec.scenario.is_planned, promoted.timeline if promoted else 0
+        heir, is_planned, taken = cast.new, spec.scenario.is_planned, history.result("promote", Promoted)
     return Intent(
         old=cast.old,
         new=cast.new,
         heir=heir,
         is_begun=True,
         is_planned=is_planned,
-        timeline=timeline,
+        timeline=taken.timeline if taken else 0,
+        is_followed=taken is not None and (is_planned or history.result("rejoin", Rejoined) is not None),
         unsaved=unsaved,
     )
 

@@ -16,7 +16,7 @@ from tasks.routes.route import Route
 from tasks.targets.promotable import Promotable, Work
 
 _WAIT = 60.0
-_ANSWER = 30.0
+_ANSWER = 300.0
 """Seconds until a server that was started, or recovers from a crash, says what it is."""
 _NAP = 0.1
 
@@ -36,6 +36,8 @@ class Intent:
     """Whether the other one was to hand over to the heir, and nothing may be lost."""
     timeline: int = 0
     """The one that the heir is known to have begun when it took over; 0: not known."""
+    is_followed: bool = False
+    """Whether the other one has, since then, become the heir's standby."""
     unsaved: str = ""
     """A server whose log beyond the fork nobody has saved."""
 
@@ -67,7 +69,7 @@ class Settling:
 
     def _one_primary(self, done: list[str]) -> str:
         """Who serves from now on; every other server that takes writes is fenced."""
-        self._fence_overtaken(done)
+        self._depose_overtaken(done)
         if not self._writable():
             self._find_primary(done)
         writable = self._writable()
@@ -82,13 +84,19 @@ class Settling:
                 self._fence(node.node, done)
         return rightful.node
 
-    def _fence_overtaken(self, done: list[str]) -> None:
-        """The heir has taken over and does not answer: who serves on an older timeline lacks what it was given."""
-        writable = self._writable()
-        if any(n.node == self.intent.heir or n.timeline >= self.intent.timeline for n in writable):
+    def _depose_overtaken(self, done: list[str]) -> None:
+        """The heir had taken over, and is down: who serves on an older timeline lacks what it was given."""
+        seen, heir = self._look(), self.intent.heir
+        overtaken = [n.node for n in seen.with_role("primary") if n.timeline < self.intent.timeline]
+        if not overtaken or _named(seen, heir).role != "unreachable":
             return
-        for node in writable:
-            self._fence(node.node, done)
+        for name in overtaken:
+            self._fence(name, done)
+        if self._revive(heir, done) == "unreachable":
+            self._fence(heir, done)
+            for name in overtaken:  # better served on than by nobody, until somebody has decided
+                self._revive(name, done)
+            raise self._lost_heir()
 
     def _find_primary(self, done: list[str]) -> None:
         """Nobody takes writes: whoever was primary last is started as that, else the heir is promoted."""
@@ -102,6 +110,8 @@ class Settling:
         if role == "standby" and (may_be_under_way or intent.timeline) and self._crown(intent.heir, done):
             return
         if role == "unreachable":
+            if intent.timeline and not intent.is_followed:
+                raise self._lost_heir()
             self._fence(intent.heir, done)
         if self._role(intent.other) == "unreachable":
             self._revive(intent.other, done)
@@ -110,6 +120,13 @@ class Settling:
         there = [name for name in (intent.heir, intent.other) if self._role(name) == "standby"]
         if there:
             self._promote(there[0], done)
+
+    def _lost_heir(self) -> SystemFailure:
+        heir, other = self.intent.heir, self.intent.other
+        return SystemFailure(
+            f"{heir} has taken over and cannot be started; {other} lacks what was written to it since",
+            f"start {heir}; if it is lost for good, make {other} primary by hand and {heir} its standby",
+        )
 
     def _crown(self, heir: str, done: list[str]) -> bool:
         """Make the heir primary as the rehearsal was about to; whether somebody takes writes then."""
