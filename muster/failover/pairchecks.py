@@ -25,6 +25,8 @@ from muster.quantity import count_of, format_seconds
 
 _MAJOR = 10_000
 _SWITCHES = ("promote", "failback")
+_BEFORE_THE_FAULT = ("survey", "steady")
+"""Stages that look while the standby is as the plan's commit mode asks."""
 
 Obs = TypeVar("Obs", bound=Observation)
 
@@ -42,22 +44,29 @@ def same_system(history: History, _plan: Plan) -> Finding:
 
 
 def commit_waits_for_the_standby(history: History, plan: Plan) -> Finding:
-    """Where the plan promises more than asynchronous commit, the standby was synchronous when it began."""
+    """Where the plan promises more than asynchronous commit, the standby was synchronous when it began, and stayed."""
     commit = spec_of(plan).commit
     expected = f"a commit waits for the standby ({commit})"
     if commit is Commit.ASYNCHRONOUS:
         return not_asked("commit mode", expected, "failover.commit")
-    seen, cast = _survey(history, "survey"), history.result("survey", Cast)
-    primary = next(iter(seen.with_role("primary")), None) if seen else None
-    if seen is None or cast is None or primary is None:
+    cast, before = history.result("survey", Cast), [_survey(history, stage) for stage in _BEFORE_THE_FAULT]
+    looks = [(seen, primary) for seen in before if seen for primary in seen.with_role("primary")]
+    if cast is None or not looks or looks[0][0].stage != _BEFORE_THE_FAULT[0]:
         return unseen("commit mode", expected)
-    standby = next((n for n in seen.nodes if n.node == cast.new), None)
-    is_waited_for = standby is not None and waits_for(primary, standby)
+    alone = [(seen, primary) for seen, primary in looks if not _is_waited_for(cast.new, seen, primary)]
+    seen, primary = next(iter(alone), looks[0])
     asked = primary.settings.get("synchronous_standby_names", "")
-    return judge("commit mode", is_waited_for, expected,
-                 f"{primary.node} waits for {', '.join(primary.sync_standbys) or 'nobody'}"
+    return judge("commit mode", not alone, expected,
+                 f"{seen.stage}: {primary.node} waits for {', '.join(primary.sync_standbys) or 'nobody'}"
                  f" (synchronous_standby_names {asked!r})",
                  "set synchronous_standby_names on the primary, or plan for `commit: asynchronous`")  # fmt: skip
+
+
+def _is_waited_for(standby: str, seen: Surveyed, primary: NodeState) -> bool:
+    state = next((n for n in seen.nodes if n.node == standby), None)
+    # Under load one that is connecting anew is no breach: commits wait until somebody is there.
+    is_coming = seen.stage != "survey" and bool(primary.settings.get("synchronous_standby_names"))
+    return (state is not None and waits_for(primary, state)) or (is_coming and not primary.sync_standbys)
 
 
 def one_primary(history: History, _plan: Plan) -> Finding:

@@ -32,13 +32,13 @@ def commit_alone(stage: Stage) -> None:
     replication.set_synchronous(stage.pair.server("a"), "")
 
 
-def wait_for_an_archiver(stage: Stage) -> None:
+def wait_for_an_archiver(pair: Pair) -> None:
     """The primary's commits wait for a receiver of its log that is no standby."""
-    primary, folder = stage.pair.server("a"), stage.folder / "received"
+    primary, folder = pair.server("a"), pair.home / "received"
     folder.mkdir()
     argv: list[str | Path] = [primary.binaries.tool("pg_receivewal"), "--synchronous", "--no-loop"]
     argv += ["--directory", folder, "--dbname", f"{primary.dsn()} application_name=archiver"]
-    stage.processes.start("receiver", argv, log="receiver.log")
+    pair.processes.start("receiver", argv, log="receiver.log")
     replication.set_synchronous(primary, "archiver")
     question = "select exists (select from pg_stat_replication where sync_state = 'sync')"
     wait_for(lambda: _ask(primary, question), "the receiver to be waited for")

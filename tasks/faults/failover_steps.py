@@ -14,7 +14,7 @@ from muster.failover.record import make_id
 from muster.failover.section import spec_of
 from tasks.client.client import Client
 from tasks.client.table import create_table
-from tasks.faults.failover_pair import STRANGER, set_clock
+from tasks.faults.failover_pair import STRANGER, set_clock, wait_for_an_archiver
 from tasks.faults.failover_stage import pair_of
 from tasks.faults.stage import copy
 from tasks.postgres.bounded import connected
@@ -66,6 +66,11 @@ def believe_at_once(context: Context) -> Detected:
 def commit_alone(context: Context) -> None:
     """From now on the primary's commits wait for nobody."""
     replication.set_synchronous(pair_of(context).server("a"), "")
+
+
+def commit_with_an_archiver(context: Context) -> None:
+    """From now on the primary's commits wait for a receiver of its log, and not for its standby."""
+    wait_for_an_archiver(pair_of(context))
 
 
 def hold_replay(context: Context) -> None:
