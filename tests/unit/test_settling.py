@@ -177,12 +177,22 @@ class PaperRoute:
         return ""
 
 
+class PaperTime:
+    """Goes on by seconds with every nap."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def sleep(self, _seconds: float) -> None:
+        self._now += 5.0
+
+
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settling, "survey", lambda nodes, _stage, _seconds: nodes[0].dsn)
-    monkeypatch.setattr(settling, "_NAP", 0.0)
-    monkeypatch.setattr(settling, "_WAIT", 0.2)
-    monkeypatch.setattr(settling, "_ANSWER", 0.2)
+    monkeypatch.setattr(settling, "time", PaperTime())
 
 
 class Settled(Settling):
@@ -194,7 +204,7 @@ class Settled(Settling):
 
 def settle(pair: PaperPair, intent: Intent) -> GoodState:
     spec = FailoverSpec.model_validate({"scenario": "kill"})
-    work = Work(Workspace("run", NOWHERE), Processes(NOWHERE, NOWHERE), spec, lambda: 60.0, lambda: 0)
+    work = Work(Workspace("run", NOWHERE), Processes(NOWHERE, NOWHERE), spec, lambda: 600.0, lambda: 0)
     route = PaperRoute()
     good = Settled(cast(Promotable, pair), cast(Any, route), work, intent).settle()
     assert route.leads_to == good.primary
@@ -237,6 +247,7 @@ STATES: dict[str, tuple[Intent, Paper, Paper, str]] = {
     "being promoted, and killed": (TAKING, FENCED, Paper(is_up=False), "a"),
     "the fence did not hold, nobody was promoted": (TAKING, LEADS, STANDS, "a"),
     "a switch cut short with all of the log": (replace(TAKING, is_planned=True), DEAD, STANDS, "b"),
+    "being promoted, and it hangs": (TAKING, FENCED, HANGING, "a"),
     "taken over": (TAKEN, FENCED, AWAY, "b"),
     "two primaries": (TAKEN, LEADS, AWAY, "b"),
     "two primaries, the new one killed": (TAKEN, LEADS, AWAY_DEAD, "b"),
@@ -335,7 +346,10 @@ def drilled(step: str, is_planned: bool, is_under_way: bool) -> tuple[Intent, Pa
     """A drill over paper that died after `step`; `is_under_way`: in the midst of its promotion."""
     pair = PaperPair({"a": replace(LEADS), "b": replace(FOLLOWS)})
     a, b = pair.servers.values()
-    begun = lambda heir, planned: Intent("a", "b", heir, is_begun=True, is_planned=planned)  # noqa: E731
+
+    def begun(heir: str, planned: bool) -> Intent:
+        return Intent(old="a", new="b", heir=heir, is_begun=True, is_planned=planned)
+
     if step == "fault":
         return BEFORE, pair
     pair.servers["a"] = replace(DEAD, is_fenced=not is_planned)
