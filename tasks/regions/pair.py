@@ -60,6 +60,9 @@ _SETTINGS = {
 }
 """Of both. What changes as roles change is not here, since these are out of reach of ALTER SYSTEM."""
 
+_IMPATIENT = "keepalives_idle=2 keepalives_interval=1 keepalives_count=5 tcp_user_timeout=10000"
+"""A tool that only waits for data would not notice for hours that the link has died."""
+
 _HBA = f"""local all all trust
 local replication all trust
 host replication {REPLICATOR} all scram-sha-256
@@ -116,7 +119,7 @@ class Pair:
 
     def address_of(self, name: str, seen_from: str) -> str:
         """How a tool that runs in the region of `seen_from` connects to the server: over the link."""
-        return f"{self._conninfo(name, seen_from)} dbname=postgres"
+        return f"{self._conninfo(name, seen_from)} dbname=postgres {_IMPATIENT}"
 
     def peer(self, name: str) -> str:
         """The other one."""

@@ -290,12 +290,28 @@ def test_sigkill_at_a_step_is_undone(rehearsal: Rehearsal, step: str) -> None:
     assert_ended_well(rehearsal, Outcome.ABORTED)
 
 
-@pytest.mark.parametrize(("step", "scenario"), [("fence", "freeze"), ("promote", "partition")])
-def test_an_error_at_a_step_is_undone(rehearsal: Rehearsal, step: str, scenario: str) -> None:
-    rehearsal.plan(scenario=scenario)
-    failed = rehearsal.run("--inject-error", step)
+def test_an_error_after_the_fence_is_undone(rehearsal: Rehearsal) -> None:
+    rehearsal.plan(scenario="freeze")
+    failed = rehearsal.run("--inject-error", "fence")
     assert failed.returncode == ExitCode.ABORTED, failed.stdout + failed.stderr
     assert_ended_well(rehearsal, Outcome.ABORTED)
+
+
+def test_an_undo_that_fails_says_what_to_do_and_is_finished_later(rehearsal: Rehearsal) -> None:
+    rehearsal.plan(scenario="partition", commit="asynchronous")
+    assert rehearsal.run("--inject-kill", "promote").returncode == -signal.SIGKILL
+    card = rehearsal.pair.home / "running.json"
+    hidden = card.rename(card.with_name("hidden"))
+    failed = rehearsal.home.muster("undo", "run")
+    assert failed.returncode == ExitCode.LEFT_BEHIND
+    assert "no pair of regions runs in" in failed.stdout
+    assert "start it" in failed.stdout
+    assert rehearsal.home.processes() == [], "the client needs no target to be ended"
+    hidden.rename(card)
+    rehearsal.undo()
+    assert_ended_well(rehearsal, Outcome.ABORTED)
+    (run,) = rehearsal.runs()
+    assert any(rehearsal.workspace(run.run).kept.rglob("*.gz")), "what the old primary wrote alone was to be saved"
 
 
 # --- stopped, killed, and killed again -------------------------------------------------------------------------------
@@ -350,16 +366,6 @@ def test_killed_between_the_stop_of_one_and_the_promotion_of_the_other(rehearsal
     assert history.observed(GoodState)
 
 
-def test_what_a_lost_primary_wrote_alone_is_saved_by_the_undo(rehearsal: Rehearsal) -> None:
-    rehearsal.plan(scenario="partition", commit="asynchronous")
-    assert rehearsal.run("--inject-kill", "promote").returncode == -signal.SIGKILL
-    rehearsal.undo_here()
-    done = assert_ended_well(rehearsal, Outcome.ABORTED).observed(GoodState)[-1].done
-    assert any("beyond the fork saved" in words for words in done), done
-    (run,) = rehearsal.runs()
-    assert any(rehearsal.workspace(run.run).kept.rglob("*.gz"))
-
-
 # --- what dies beside it ---------------------------------------------------------------------------------------------
 
 
@@ -375,18 +381,33 @@ def test_without_its_client_it_proves_nothing(rehearsal: Rehearsal) -> None:
     assert_ended_well(rehearsal, Outcome.ABORTED, Outcome.INCONCLUSIVE)
 
 
-@pytest.mark.parametrize("step", ["steady", "rejoin"])
-def test_a_link_that_dies_is_mended(rehearsal: Rehearsal, step: str) -> None:
+def test_a_link_that_dies_is_mended(rehearsal: Rehearsal) -> None:
     process = rehearsal.start()
-    reach(rehearsal, process, EventKind.STARTED, step)
-    for name in rehearsal.pair.processes.names():
-        identity = rehearsal.pair.processes.identity(name)
-        if name.startswith("link") and identity:
-            identity.signal(signal.SIGKILL)
+    reach(rehearsal, process, EventKind.STARTED, "steady")
+    kill_link(rehearsal.pair)
     said, _ = process.communicate(timeout=2 * PATIENCE)
     (run,) = rehearsal.runs()
     assert run.outcome is not None, said
     assert_ended_well(rehearsal, run.outcome)
+
+
+def test_a_link_that_dies_under_a_tool_ends_the_drill(rehearsal: Rehearsal) -> None:
+    rehearsal.plan(scenario="partition", commit="asynchronous")
+    process = rehearsal.start()
+    rewind = hold(rehearsal, process, "pg_rewind")
+    kill_link(rehearsal.pair)
+    rewind.signal(signal.SIGCONT)
+    said, _ = process.communicate(timeout=2 * PATIENCE)
+    assert process.returncode == ExitCode.ABORTED, said
+    assert_ended_well(rehearsal, Outcome.ABORTED)
+
+
+def kill_link(pair: Pair) -> None:
+    """Every process of it, and the networks that they hold."""
+    for name in pair.processes.names():
+        identity = pair.processes.identity(name)
+        if name.startswith("link") and identity:
+            identity.signal(signal.SIGKILL)
 
 
 @pytest.mark.parametrize("step", ["detect", "failback"])
