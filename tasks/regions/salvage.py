@@ -63,10 +63,18 @@ def salvage(old: Server, new: Server, shelf: Shelf, tools: Processes, timeout: f
 
 
 def _list_commits(old: Server, timeline: int, fork: str, listing: Path, tools: Processes, timeout: float) -> str:
-    """Write what `pg_waldump` says of transactions; where the log ends. It always ends with a complaint."""
+    """Write what `pg_waldump` says of transactions; where the log ends. It always ends with a complaint.
+
+    It is told in which segment to begin: left to itself it looks into any one for how large they are, and fails when
+    that is one which was made in advance, and is all zeros.
+    """
     listing.parent.mkdir(parents=True, exist_ok=True)
+    first = _segment_at(old, timeline, fork)
+    if first.exists() and not _is_begun(first):
+        listing.touch()
+        return fork
     argv: list[str | Path] = [old.binaries.tool("pg_waldump"), "--path", old.data / "pg_wal", "--rmgr=Transaction"]
-    argv += [f"--timeline={timeline}", f"--start={fork}"]
+    argv += [f"--timeline={timeline}", f"--start={fork}", *([first.name] if first.exists() else [])]
     done = tools.run(argv, log="pg_waldump.log", timeout=timeout, stdout_path=listing, check=False)
     complaint = done.output.strip().splitlines()[-1] if done.output.strip() else ""
     if "could not find a valid record after" in complaint:
@@ -85,6 +93,17 @@ def _segments(old: Server, timeline: int, fork: str, ended_at: str) -> list[Path
     numbers = range(lsn_value(fork) // size, max(lsn_value(ended_at) - 1, lsn_value(fork)) // size + 1)
     paths = [old.data / "pg_wal" / segment_name(timeline, number, size) for number in numbers]
     return [path for path in paths if path.exists()]
+
+
+def _segment_at(old: Server, timeline: int, lsn: str) -> Path:
+    size = _segment_bytes(old)
+    return old.data / "pg_wal" / segment_name(timeline, lsn_value(lsn) // size, size)
+
+
+def _is_begun(segment: Path) -> bool:
+    """Whether its first page has a header."""
+    with segment.open("rb") as file:
+        return any(file.read(16))
 
 
 def _segment_bytes(server: Server) -> int:

@@ -279,6 +279,9 @@ def test_what_was_lost_is_kept_and_counted(pair: Pair, target: Target, work: Wor
     target.fence("a", work)
     target.promote("b", work)
     target.heal(work)
+    made_in_advance = [pair.server("a").data / "pg_wal" / f"{1:08X}000000FF000000{n:02X}" for n in range(40)]
+    for segment in made_in_advance:
+        segment.write_bytes(bytes(8192))
     first, again = (target.salvage("a", "b", work) for _ in range(2))
     assert first == again
     assert first.commits is not None
