@@ -12,7 +12,9 @@ from muster.errors import UsageError
 from muster.plan import KINDS, load_plans
 from muster.settings import Settings
 
-TARGETS = sorted(p.stem for p in Path("tasks/targets").glob("*.py") if p.stem not in {"__init__", "promotable", "restorable"})
+TARGETS = sorted(
+    p.stem for p in Path("tasks/targets").glob("*.py") if p.stem not in {"__init__", "promotable", "restorable"}
+)
 
 
 @pytest.mark.parametrize("name", TARGETS)
