@@ -1,10 +1,7 @@
 """From the client's history and the whole reads to the numbers that are judged."""
 
-from muster.failover.checker import Span, account
-from muster.failover.series import series
-from muster.failover.takeover import takeovers
-
 from muster.drill import Context
+from muster.failover.checker import Span, account
 from muster.failover.observations import (
     Accounting,
     Cast,
@@ -16,6 +13,8 @@ from muster.failover.observations import (
     Surveyed,
     Verified,
 )
+from muster.failover.series import series
+from muster.failover.takeover import takeovers
 from muster.journal import History
 from tasks.rehearsal.scene import history_of
 
