@@ -108,7 +108,7 @@ class Status(_Answer):
 
     state: str
     role: str = ""
-    """Left out when its PostgreSQL does not answer."""
+    """`primary`, `standby_leader`, `replica`. Left out when its PostgreSQL does not answer."""
     system_identifier: str = Field(default="", alias="database_system_identifier")
     started: datetime | None = Field(default=None, alias="postmaster_start_time")
     is_paused: bool = Field(default=False, alias="pause")
@@ -133,6 +133,11 @@ class Config(_Answer):
     def words(self) -> str:
         """What decides how long a takeover takes."""
         return f"ttl {self.ttl} s, loop_wait {self.loop_wait} s, retry_timeout {self.retry_timeout} s"
+
+    @property
+    def is_standby(self) -> bool:
+        """Whether this is a standby cluster, or about to be one."""
+        return bool(self.standby_cluster)
 
     @property
     def is_synchronous(self) -> bool:
@@ -186,6 +191,14 @@ class Api:
             return bool(self._ask("GET", "/liveness", seconds=_CONNECT_SECONDS).status_code)
         except NoAnswer:
             return False
+
+    def in_words(self) -> str:
+        """What the member says of itself."""
+        try:
+            status = self.status()
+        except NoAnswer:
+            return f"{self.name}'s Patroni does not answer"
+        return f"{self.name}'s server is {status.state}{f' as {status.role}' if status.role else ''}"
 
     def switch_over(self, leader: str, candidate: str, seconds: float) -> str:
         """Ask the leader to hand over to the candidate, and wait for Patroni's word on it."""

@@ -6,7 +6,8 @@ asked any more is answered from what was known before, where that cannot have ch
 
 from collections.abc import Mapping
 
-from muster.errors import MusterError, Refusal, SystemFailure
+from muster.errors import MusterError, Refusal, StepError, SystemFailure
+from tasks.patroni import servers
 from tasks.patroni.api import Api, Cluster, Config, NoAnswer, Status
 
 
@@ -81,16 +82,26 @@ class Members:
 def refuse_other(statuses: Mapping[str, Status], scope: str, identifier: str | None) -> str:
     """The system identifier that all members have; a `Refusal` when they are not the plan's."""
     for node, status in statuses.items():
-        if status.itself.scope != scope:
-            raise Refusal(
-                f"{node} is a member of the cluster {status.itself.scope!r}, the plan names {scope!r}",
-                "mend the plan's key target.cluster, or the node's 'api'",
-            )
+        refuse_other_scope(node, status, scope)
         if status.itself.name != node:
             raise Refusal(
                 f"the API of the node {node} belongs to the member {status.itself.name}",
                 "nodes have their members' names: mend 'name' or 'api'",
             )
+    return refuse_other_system(statuses, identifier)
+
+
+def refuse_other_scope(node: str, status: Status, scope: str) -> None:
+    """A `Refusal` when the node's API is one of another cluster."""
+    if status.itself.scope != scope:
+        raise Refusal(
+            f"{node} is a member of the cluster {status.itself.scope!r}, the plan names {scope!r}",
+            "mend the name of the cluster in the plan's target, or the node's 'api'",
+        )
+
+
+def refuse_other_system(statuses: Mapping[str, Status], identifier: str | None) -> str:
+    """The system identifier that all have; a `Refusal` when it is not the one that is wanted."""
     found = {status.system_identifier for status in statuses.values()}
     wanted = identifier or next(iter(found))
     if other := found - {wanted}:
@@ -99,6 +110,20 @@ def refuse_other(statuses: Mapping[str, Status], scope: str, identifier: str | N
             "this is another system than the plan's, or a member that was never made from the leader",
         )
     return wanted
+
+
+def refuse_other_server(node: str, status: Status, dsn: str, seconds: float) -> None:
+    """Two servers of one system look alike: only the moment they were started tells them apart."""
+    try:
+        started = servers.server_started(dsn, seconds)
+    except StepError as error:
+        raise Refusal(f"{node}: {error.message}", error.advice) from None
+    if status.started != started:
+        raise Refusal(
+            f"the dsn of {node} leads to a server that was started at {started}, its Patroni runs one started at"
+            f" {status.started or 'no time'}",
+            "mend 'dsn' or 'api' of this node: they are of two members, or a pooler is in between",
+        )
 
 
 def refuse_unfit(cluster: Cluster, nodes: frozenset[str]) -> None:

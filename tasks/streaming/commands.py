@@ -1,19 +1,27 @@
-"""The commands of a `streaming` plan, run on behalf of one of its nodes."""
+"""The commands of a plan, run on behalf of one of its nodes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
 from muster.errors import Refusal, StepError
 from muster.failover.observations import Node
 from muster.quantity import count_of
-from tasks.hooks import Occasion, run_hook
-from tasks.streaming.spec import Hooks
+from tasks.hooks import Hook, Occasion, run_hook
 from tasks.targets.promotable import Work
+
+
+class Given(Protocol):
+    """The commands of a plan, each an attribute by its name."""
+
+    def given(self) -> Iterator[tuple[str, Hook]]:
+        """Those that the plan names."""
+        ...
 
 
 class Commands:
     """The hooks that a plan names."""
 
-    def __init__(self, hooks: Hooks, nodes: Sequence[Node]) -> None:
+    def __init__(self, hooks: Given, nodes: Sequence[Node]) -> None:
         self._hooks = hooks
         self._nodes = {node.name: node for node in nodes}
 

@@ -20,6 +20,8 @@ class _Noted(BaseModel):
     """Node to the `synchronous_standby_names` that was taken from it; `None` when its own files hold it."""
     handed_over: str = ""
     """Position of the old primary's log before a planned switch stopped it."""
+    serving: str = ""
+    """Who is to take writes, as far as was done."""
 
 
 class Notes:
@@ -59,6 +61,14 @@ class Notes:
     def set_handed_over(self, lsn: str) -> None:
         """Note it; empty when the switch is made."""
         self._write(handed_over=lsn)
+
+    def serving(self) -> str:
+        """Who was last known, or made, to take writes; empty when nobody was noted."""
+        return self._read().serving
+
+    def set_serving(self, node: str) -> None:
+        """This node takes writes, whatever may befall it."""
+        self._write(serving=node)
 
     def _read(self) -> _Noted:
         try:

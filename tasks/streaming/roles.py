@@ -152,17 +152,34 @@ def checkpoint(node: Node, seconds: float) -> None:
 def has_all_of_a_clean_stop(standby: Node, after: str, seconds: float) -> bool:
     """Whether the last the standby applied is a shutdown's checkpoint, at `after` or later: then nothing is missing.
 
-    A checkpoint on a standby notes the newest checkpoint that it has applied in its control file. That one is of a
-    shutdown if and only if it begins where its redo does: an online one has records of its own in between.
+    A checkpoint on a standby notes the newest checkpoint that it has applied in its control file.
     """
-    question: LiteralString = (
-        "select checkpoint_lsn::text, redo_lsn::text, pg_last_wal_replay_lsn()::text from pg_control_checkpoint()"
-    )
     with _asking(standby, seconds) as connection:
         connection.execute("checkpoint")
-        at, redo, applied = _one(connection, question)
+        return bool(_end_of_clean_stop(connection, after))
+
+
+def end_of_clean_stop(stopped: Node, after: str, seconds: float) -> str:
+    """Where the log of a primary ends that was stopped in good order and runs as standby since; empty: it was not."""
+    with _asking(stopped, seconds) as connection:
+        return _end_of_clean_stop(connection, after)
+
+
+def _end_of_clean_stop(connection: psycopg.Connection[tuple[Any, ...]], after: str) -> str:
+    """A checkpoint is of a shutdown if and only if it begins where its redo does: an online one has records between."""
+    question: LiteralString = (
+        "select checkpoint_lsn::text, redo_lsn::text, coalesce(pg_last_wal_replay_lsn(), '0/0')::text"
+        " from pg_control_checkpoint()"
+    )
+    at, redo, applied = _one(connection, question)
     begins, ends = lsn_value(at), lsn_value(applied)
-    return bool(at == redo and begins >= lsn_value(after) and 0 < ends - begins <= _LONGEST_CHECKPOINT)
+    is_clean = at == redo and begins >= lsn_value(after) and 0 < ends - begins <= _LONGEST_CHECKPOINT
+    return str(applied) if is_clean else ""
+
+
+def has_applied(standby: Node, lsn: str) -> bool:
+    """Whether a standby has applied the log up to here."""
+    return bool(_ask(standby, "select pg_is_in_recovery() and pg_last_wal_replay_lsn() >= %s::pg_lsn", lsn)[0])
 
 
 def streams(node: Node, timeline: int, lsn: str) -> bool:

@@ -24,11 +24,11 @@ from muster.quantity import Duration, format_seconds
 from muster.settings import Settings
 from tasks.hooks import Hook, Occasion, run_hook
 from tasks.patroni import servers
-from tasks.patroni.api import Access, Api, Cluster, NoAnswer, Status
-from tasks.patroni.members import Members, hindrance, refuse_other, refuse_unfit
-from tasks.postgres.binaries import find_binaries
-from tasks.postgres.server import Server
-from tasks.regions.salvage import Shelf, salvage
+from tasks.patroni.api import Access, Api, Cluster, NoAnswer
+from tasks.patroni.members import Members, hindrance, refuse_other, refuse_other_server, refuse_unfit
+from tasks.patroni.patience import GRACE, NAP, await_patroni
+from tasks.patroni.salvaging import is_running, salvage_member
+from tasks.regions.patience import pause
 from tasks.servers import ServerKeys, nodes_of
 from tasks.streaming.commands import told
 from tasks.streaming.notes import Notes
@@ -36,12 +36,8 @@ from tasks.targets.promotable import Work
 
 HookName = Literal["fence", "start", "kill", "freeze", "thaw", "cut", "slow", "heal", "fill", "free"]
 
-_NAP = 0.05
-_GRACE = 30.0
-"""Seconds beside what Patroni's own settings allow: for shutting down, promoting, a slow machine."""
 _FOLLOW_SECONDS = 60.0
 """At least this long a member may try to come back by itself before it is reinitialized."""
-_SALVAGE_SECONDS = 300.0
 _COPY_SECONDS = 24 * 3600.0
 _MUST_HAVE: Mapping[Scenario, frozenset[HookName]] = {
     Scenario.SWITCHOVER: frozenset(),
@@ -102,7 +98,7 @@ class Target:
         statuses = self._members.statuses()
         identifier = refuse_other(statuses, self._spec.cluster, self._spec.system_identifier)
         for node, status in statuses.items():
-            self._refuse_other_server(node, status)
+            refuse_other_server(node, status, self._dsn[node], self._seconds)
         try:
             refuse_unfit(self._members.cluster(), frozenset(self._dsn))
         except NoAnswer as error:
@@ -135,7 +131,7 @@ class Target:
                 return (self._inflict("freeze", old, new, work),)
             case Scenario.PARTITION | Scenario.PARTITION_THEN_KILL:
                 cut = self._inflict("cut", old, new, work)
-                _pause(lasts, work)
+                pause(lasts, work.seconds_left)
                 killed = (self._inflict("kill", old, new, work),) if scenario is not Scenario.PARTITION else ()
                 return (f"{cut}, and was so for {format_seconds(lasts)}", *killed)
             case Scenario.SLOW_LINK:
@@ -143,7 +139,7 @@ class Target:
             case Scenario.REPLICA_BEHIND:
                 Notes(work.workspace).add_fault(_REPLAY, new)
                 servers.pause_replay(self._dsn[new], self._seconds)
-                _pause(lasts, work)
+                pause(lasts, work.seconds_left)
                 held = f"{new}: replay stands still, and did so for {format_seconds(lasts)}"
                 return (held, self._inflict("kill", old, new, work))
             case Scenario.DISK_FULL:
@@ -182,7 +178,7 @@ class Target:
             f"{node} is still the leader: Patroni sees no reason to replace it",
             "let the fault reach its Patroni too, or its way to the DCS, or name a hook `fence`",
         )
-        self._await(is_out, work, config.patience + _GRACE, failed)
+        self._await(is_out, work, config.patience + GRACE, failed)
         return f"{done}{node} does not hold the leader key any more, {says} ({config.words})"
 
     def promote(self, node: str, work: Work) -> Promoted:
@@ -198,7 +194,7 @@ class Target:
             "see Patroni's log on it: it may lag by more than maximum_lag_on_failover, not be the synchronous standby,"
             " or have lost to another member",
         )
-        self._await(lambda: self._failing_over() and self._takes_writes(node), work, config.patience + _GRACE, failed)
+        self._await(lambda: self._failing_over() and self._takes_writes(node), work, config.patience + GRACE, failed)
         return self._promoted(node, work.now_ns(), how)
 
     def switch(self, old: str, new: str, work: Work) -> Promoted:
@@ -211,20 +207,15 @@ class Target:
             moment, said = self._switch_over(old, new, work)
         promoted = self._promoted(new, moment, f"POST /switchover: {said} ({config.words})")
         failed = SystemFailure(
-            f"{old} does not follow {new} after the switchover: {self._state(old)}",
+            f"{old} does not follow {new} after the switchover",
             "see Patroni's log on it; `patronictl reinit` makes it anew",
         )
-        self._await(lambda: self._follows(old, new, promoted.lsn), work, self._patience(), failed)
+        self._await(lambda: self._follows(old, new, promoted.lsn), work, self._patience(), failed, old)
         return promoted
 
     def salvage(self, old: str, new: str, work: Work) -> Salvaged:
         """Only of a dead member whose data directory is on this machine: Patroni rewinds one that lives at once."""
-        if why_not := self._keeps_from_salvage(old, new):
-            return Salvaged(node=old, fork_lsn=None, commits=None, why_not=why_not)
-        shelf = Shelf(exhibits=work.workspace.exhibits, kept=work.workspace.kept)
-        timeout = min(_SALVAGE_SECONDS, work.seconds_left())
-        found = salvage(self._on_disk(old, work), self._on_disk(new, work), shelf, work.processes, timeout)
-        return found.model_copy(update={"node": old})
+        return salvage_member(old, new, self._data, is_running(self._dsn[old], self._seconds), work)
 
     def rejoin(self, node: str, primary: str, work: Work) -> Rejoined:
         """Started by its hook if it is down, brought back by Patroni; reinitialized if that does not come to an end."""
@@ -232,7 +223,7 @@ class Target:
         started = self._ensure_runs(node, work)
         why = f"Patroni brought it back{f' ({started})' if started else ''}"
         if not self._comes_back(node, primary, lsn, work):
-            why = f"{self._state(node)} for {self._patience():g} s, so it was asked to reinitialize"
+            why = f"{self._members.api(node).in_words()} for {self._patience():g} s, so it was asked to reinitialize"
             self._members.api(node).reinitialize()
             failed = SystemFailure(f"{node} does not follow even when reinitialized", "see Patroni's log on it")
             self._await(lambda: self._follows(node, primary, lsn), work, _COPY_SECONDS, failed)
@@ -243,11 +234,13 @@ class Target:
     def revive(self, node: str, work: Work) -> str:
         """Its Patroni is started, and starts the server; then the cluster gets its time to find a leader."""
         done = self._ensure_runs(node, work) or f"{node}'s Patroni runs"
-        failed = SystemFailure(f"{node}'s server does not start: {self._state(node)}", "see Patroni's log on it")
-        self._await(lambda: servers.is_primary(self._dsn[node], self._seconds) is not None, work, _GRACE * 2, failed)
+        failed = SystemFailure(f"{node}'s server does not start", "see Patroni's log on it")
+        self._await(
+            lambda: servers.is_primary(self._dsn[node], self._seconds) is not None, work, GRACE * 2, failed, node
+        )
         until = time.monotonic() + self._members.config().patience
         while not any(map(self._takes_writes, self._dsn)) and time.monotonic() < until:
-            _pause(_NAP, work)
+            pause(NAP, work.seconds_left)
         return done
 
     def connect_seconds(self) -> float:
@@ -262,31 +255,18 @@ class Target:
                 "install them where Muster runs, make them executable, or name them by their whole path",
             )
 
-    def _refuse_other_server(self, node: str, status: Status) -> None:
-        """Two servers of one cluster look alike: only the moment they were started tells them apart."""
-        try:
-            started = servers.server_started(self._dsn[node], self._seconds)
-        except StepError as error:
-            raise Refusal(f"{node}: {error.message}", error.advice) from None
-        if status.started != started:
-            raise Refusal(
-                f"the dsn of {node} leads to a server that was started at {started}, its Patroni runs one started at"
-                f" {status.started or 'no time'}",
-                "mend 'dsn' or 'api' of this node: they are of two members, or a pooler is in between",
-            )
-
     def _switch_over(self, old: str, new: str, work: Work) -> tuple[int, str]:
         """Watch beside the request, which Patroni answers up to a second after it is done."""
         api, seconds = self._members.api(new), self._members.config().handover_seconds
         with ThreadPoolExecutor(max_workers=1) as pool:
             asked = pool.submit(api.switch_over, old, new, seconds)
             while not servers.is_primary(self._dsn[new], self._seconds) and not asked.done():
-                _pause(_NAP, work)
+                pause(NAP, work.seconds_left)
             moment = work.now_ns()
             said = asked.result()
         failed = SystemFailure(f"{new} takes no writes after the switchover: {said}", "see Patroni's log on it")
         if not servers.is_primary(self._dsn[new], self._seconds):
-            self._await(lambda: self._takes_writes(new), work, _GRACE, failed)
+            self._await(lambda: self._takes_writes(new), work, GRACE, failed)
             moment = work.now_ns()
         return moment, said
 
@@ -325,7 +305,7 @@ class Target:
                 member = None
             if member is not None and member.state == "creating replica":
                 until = time.monotonic() + self._patience()
-            _pause(_NAP, work)
+            pause(NAP, work.seconds_left)
         return False
 
     def _await_synchronous(self, work: Work) -> None:
@@ -335,19 +315,6 @@ class Target:
             has_one = lambda: any(m.is_synchronous for m in self._members.cluster().members)  # noqa: E731
             self._await(has_one, work, self._patience(), failed)
 
-    def _keeps_from_salvage(self, old: str, new: str) -> str:
-        """Why the log that `old` lost cannot be looked at; empty when it can."""
-        if servers.is_primary(self._dsn[old], self._seconds) is not None:
-            return "Patroni had brought it back before it could be looked at: name a hook `fence` to keep it down"
-        missing = [n for n in (old, new) if (data := self._data[n]) is None or not (data / "PG_VERSION").is_file()]
-        return f"the data of {' and '.join(missing)} is not on this machine, as far as the plan says" if missing else ""
-
-    def _on_disk(self, node: str, work: Work) -> Server:
-        """The node's data directory as a server that is never started."""
-        data = self._data[node] or Path()
-        binaries = find_binaries(major=int((data / "PG_VERSION").read_text(encoding="utf-8")))
-        return Server(binaries, data, work.workspace.sockets, work.processes, node)
-
     def _ensure_runs(self, node: str, work: Work) -> str:
         """Start the node's Patroni by its hook if it does not answer; what was done, empty if nothing had to be."""
         api = self._members.api(node)
@@ -355,7 +322,7 @@ class Target:
             return ""
         done = self._act("start", node, work)
         failed = SystemFailure(f"{node}'s Patroni does not answer after its hook 'start'", "see Patroni's log on it")
-        self._await(api.is_alive, work, 2 * _GRACE, failed)
+        self._await(api.is_alive, work, 2 * GRACE, failed)
         return done
 
     def _inflict(self, fault: HookName, old: str, new: str, work: Work) -> str:
@@ -386,36 +353,14 @@ class Target:
         said = run_hook(verb, hook, occasion, work.processes, work.seconds_left, blame=blame)
         return told(verb, node, said)
 
-    def _state(self, node: str) -> str:
-        """What the node says of itself, in words."""
-        try:
-            status = self._members.api(node).status()
-        except NoAnswer:
-            return "its Patroni does not answer"
-        return f"its server is {status.state}{f' as {status.role}' if status.role else ''}"
-
     def _patience(self) -> float:
-        return max(_FOLLOW_SECONDS, self._members.config().patience + _GRACE)
+        return max(_FOLLOW_SECONDS, self._members.config().patience + GRACE)
 
-    def _await(self, is_so: Callable[[], object], work: Work, at_most: float, failed: MusterError) -> None:
-        """Wait for it, bounded; a member that does not answer for a while is no reason to give up."""
-        until, complaint = time.monotonic() + at_most, ""
-        while time.monotonic() < until:
-            try:
-                if is_so():
-                    return
-                complaint = ""
-            except NoAnswer as error:
-                complaint = error.message
-            _pause(_NAP, work)
-        raise type(failed)(f"{failed.message} (waited {at_most:g} s){complaint and f': {complaint}'}", failed.advice)
-
-
-def _pause(seconds: float, work: Work) -> None:
-    """Let time pass, unless it is up before."""
-    until = time.monotonic() + seconds
-    while (rest := until - time.monotonic()) > 0:
-        time.sleep(min(rest, _NAP, work.seconds_left()))
+    def _await(
+        self, is_so: Callable[[], object], work: Work, at_most: float, failed: MusterError, node: str | None = None
+    ) -> None:
+        state = self._members.api(node).in_words if node else None
+        await_patroni(is_so, work.seconds_left, at_most, failed, state)
 
 
 def open_target(keys: dict[str, object], _settings: Settings) -> Target:

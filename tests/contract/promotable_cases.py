@@ -19,10 +19,12 @@ from tasks.process import Processes
 from tasks.regions.pair import Pair
 from tasks.targets.embedded_regions import open_target
 from tasks.targets.patroni import open_target as open_patroni
+from tasks.targets.patroni_clusters import open_target as open_patroni_clusters
 from tasks.targets.promotable import Promotable
 from tasks.targets.streaming import open_target as open_streaming
 from tests.real.pair_hooks import hooks
 from tests.real.patroni_cluster import PatroniCluster
+from tests.real.patroni_clusters import PatroniClusters
 
 
 @dataclass(frozen=True)
@@ -96,4 +98,22 @@ def patroni(folder: Path) -> Iterator[Subject]:
         cluster.stop()
 
 
-CASES: Mapping[str, Case] = {"embedded-regions": embedded_regions, "streaming": streaming, "patroni": patroni}
+@contextmanager
+def patroni_clusters(folder: Path) -> Iterator[Subject]:
+    """Two clusters of one member each; what is lost is fenced, and started, by commands that tell its DCS."""
+    clusters = PatroniClusters(folder)
+    try:
+        clusters.start()
+        target = open_patroni_clusters(clusters.target(), Settings(home=folder / "home"))
+        can = frozenset({Scenario.SWITCHOVER, Scenario.KILL, Scenario.FREEZE, Scenario.REPLICA_BEHIND})
+        yield Subject(target, can, patience=120)
+    finally:
+        clusters.stop()
+
+
+CASES: Mapping[str, Case] = {
+    "embedded-regions": embedded_regions,
+    "streaming": streaming,
+    "patroni": patroni,
+    "patroni-clusters": patroni_clusters,
+}

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import psutil
@@ -327,11 +327,24 @@ def wait(is_there: Callable[[], bool], words: str, log: Path | None = None, seco
         time.sleep(0.1)
 
 
-def _stay_up(folder: Path) -> None:
+class Stays(Protocol):
+    """What can be brought up by hand."""
+
+    def start(self) -> None:
+        """Bring it up."""
+
+    def stop(self) -> None:
+        """Nothing of it is left running."""
+
+    def plan(self) -> dict[str, Any]:
+        """A plan for it."""
+
+
+def stay_up(cluster: Stays) -> None:
+    """Until somebody interrupts it."""
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
-    cluster = PatroniCluster(folder)
     try:
         cluster.start()
         print(yaml.safe_dump(cluster.plan(), sort_keys=False), flush=True)
@@ -355,7 +368,7 @@ def _act(folder: Path, verb: str, node: str) -> None:
 def main(words: Sequence[str]) -> None:
     """`up FOLDER`, or `hook FOLDER kill|lose|freeze|thaw|start [NAME]`."""
     if words[0] == "up":
-        _stay_up(Path(words[1]))
+        stay_up(PatroniCluster(Path(words[1])))
     else:
         _act(Path(words[1]), words[2], words[3] if len(words) > 3 else os.environ["MUSTER_NODE"])
 
