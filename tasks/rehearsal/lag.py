@@ -12,8 +12,10 @@ from tasks.postgres.bounded import connected
 
 NAME = "lag"
 _EVERY = 0.25
-_SESSION = 5.0
+_SESSION = 2.0
 """Seconds until a session is opened anew: whoever is primary may have changed."""
+_PATIENCE = 3.0
+"""Seconds after which one that hangs is given up: a frozen server holds up neither the samples nor the undo."""
 _MOST = 20_000
 _LAG = b"""
 select case when pg_is_in_recovery() then null
@@ -39,7 +41,7 @@ def _session(nodes: Sequence[Node], over: threading.Event, now_ns: Callable[[], 
     samples: list[LagSample] = []
     for node in nodes:
         try:
-            with connected(node.dsn, 2 * _SESSION) as connection:
+            with connected(node.dsn, _PATIENCE) as connection:
                 until = time.monotonic() + _SESSION
                 while not over.is_set() and time.monotonic() < until:
                     row = connection.execute(_LAG).fetchone()
