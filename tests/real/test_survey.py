@@ -1,4 +1,4 @@
-"""What a rehearsal sees of two real servers, and how soon: surveys, probes, proofs of a fence, lag; sessions that end."""
+"""What a rehearsal sees of two real servers, and how soon: surveys, probes, proofs of a fence, lag, timed sessions."""
 
 import gc
 import shutil
