@@ -7,6 +7,7 @@ Source: PostgreSQL documentation, "System Administration Functions"; pg_rewind a
 which recovery renames to `backup_label.old`.
 """
 
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, LiteralString
@@ -16,8 +17,13 @@ from psycopg.conninfo import conninfo_to_dict
 
 from muster.errors import StepError
 from tasks.postgres.bounded import connected
+from tasks.regions.patience import SecondsLeft, pause
 
 How = Literal["rewind", "rebuild", "follow", "service"]
+
+_TRIES = 3
+_LOOK_EVERY = 0.1
+"""Seconds between two looks at whether replay still stands still."""
 
 _POSITION = """
 select ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int, pg_current_wal_lsn()::text
@@ -71,9 +77,22 @@ def is_caught_up(primary: str, member: str, lsn: str, seconds: float) -> bool:
         return False
 
 
-def pause_replay(dsn: str, seconds: float) -> None:
-    """Let a standby receive, and not apply."""
-    _needed(dsn, seconds, "select pg_wal_replay_pause()")
+def hold_replay(dsn: str, lasts: float, loop_wait: float, seconds: float, left: SecondsLeft) -> None:
+    """Let a standby receive, and not apply, for so long on end; it still does not when this returns.
+
+    Trap: Patroni lets replay go on once in each `loop_wait` (`handle_parameter_change`), so it may take a second try.
+    """
+    for _ in range(_TRIES):
+        _needed(dsn, seconds, "select pg_wal_replay_pause()")
+        until = time.monotonic() + lasts
+        while _needed(dsn, seconds, "select pg_is_wal_replay_paused()")[0]:
+            if time.monotonic() >= until:
+                return
+            pause(min(_LOOK_EVERY, max(0.0, until - time.monotonic())), left)
+    raise StepError(
+        f"replay at {where(dsn)} does not stand still for {lasts:g} s: Patroni lets it go on every {loop_wait:g} s",
+        "plan `fault_lasts` well below Patroni's loop_wait",
+    )
 
 
 def resume_replay(dsn: str, seconds: float) -> bool:

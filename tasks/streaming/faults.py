@@ -3,7 +3,7 @@
 Promise: a fault is noted before it is made, so that whoever heals the run ends it, and ends nothing that others made.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from muster.failover.observations import Node
 from muster.failover.spec import Degraded, Scenario
@@ -22,9 +22,13 @@ _LOOK_SECONDS = 5.0
 class Faults:
     """The faults of one target."""
 
-    def __init__(self, commands: Commands, nodes: Mapping[str, Node]) -> None:
+    def __init__(
+        self, commands: Commands, nodes: Mapping[str, Node], hold: Callable[[Node, Work], object] | None = None
+    ) -> None:
         self._commands = commands
         self._nodes = nodes
+        self._hold = hold or _hold
+        """Lets a node's replay stand still for `fault_lasts`."""
 
     def strike(self, scenario: Scenario, old: str, new: str, work: Work) -> tuple[str, ...]:
         """Let it happen to the primary `old`, its link, or the standby's replay; what was done."""
@@ -70,14 +74,20 @@ class Faults:
 
     def _hold_replay(self, new: str, work: Work) -> str:
         Notes(work.workspace).add_fault(_REPLAY, new)
-        roles.pause_replay(self._nodes[new])
-        return f"{new}: replay stands still (pg_wal_replay_pause), and did so for {_let_last(work)}"
+        self._hold(self._nodes[new], work)
+        lasts = format_seconds(work.spec.fault_lasts.total_seconds())
+        return f"{new}: replay stands still (pg_wal_replay_pause), and did so for {lasts}"
 
     def _resume_replay(self, name: str) -> tuple[str, ...]:
         """A server that is down forgets that it was told to pause."""
         server = self._nodes[name]
         is_resumed = roles.role_of(server, _LOOK_SECONDS) is not None and roles.resume_replay(server)
         return (f"{name}: replay goes on",) if is_resumed else ()
+
+
+def _hold(node: Node, work: Work) -> None:
+    roles.pause_replay(node)
+    _let_last(work)
 
 
 def _let_last(work: Work) -> str:

@@ -120,7 +120,7 @@ class Target:
 
     def strike(self, scenario: Scenario, old: str, new: str, work: Work) -> tuple[str, ...]:
         """By the plan's hooks; replay is paused by SQL."""
-        self._members.config()  # while those who know still answer
+        config = self._members.config()  # while those who know still answer
         lasts = work.spec.fault_lasts.total_seconds()
         match scenario:
             case Scenario.SWITCHOVER:
@@ -138,8 +138,7 @@ class Target:
                 return (self._inflict("slow", old, new, work),)
             case Scenario.REPLICA_BEHIND:
                 Notes(work.workspace).add_fault(_REPLAY, new)
-                servers.pause_replay(self._dsn[new], self._seconds)
-                pause(lasts, work.seconds_left)
+                servers.hold_replay(self._dsn[new], lasts, config.loop_wait, self._seconds, work.seconds_left)
                 held = f"{new}: replay stands still, and did so for {format_seconds(lasts)}"
                 return (held, self._inflict("kill", old, new, work))
             case Scenario.DISK_FULL:

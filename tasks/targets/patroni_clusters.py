@@ -41,6 +41,7 @@ from tasks.targets.promotable import Work
 _LEADERS = frozenset({"primary", "standby_leader"})
 _FOLLOW_SECONDS = 120.0
 """At least this long a cluster may take to come back as standby, by a rewind if need be."""
+_START_SECONDS = 60.0
 _TOLD = "MUSTER_STANDBY_CLUSTER"
 _AS_PRIMARY = "null"
 _AS_IT_IS = ""
@@ -56,7 +57,7 @@ class Target:
         self._nodes = {node.name: node for node in nodes_of(spec.clusters)}
         self._keys = {keys.name: keys for keys in spec.clusters}
         self._commands = Commands(spec.hooks, list(self._nodes.values()))
-        self._faults = Faults(self._commands, self._nodes)
+        self._faults = Faults(self._commands, self._nodes, self._hold_replay)
         self._seconds = spec.connect_timeout.total_seconds()
 
     def identify(self) -> Identity:
@@ -179,12 +180,16 @@ class Target:
         if served == node:
             done = f"{done}; it takes writes: {self.promote(node, work).how}"
         failed = SystemFailure(f"{node}'s server does not start", "see Patroni's log on it")
-        self._await(lambda: roles.role_of(self._nodes[node], self._seconds), work, 2 * GRACE, failed, node)
+        self._await(lambda: roles.role_of(self._nodes[node], self._seconds), work, _START_SECONDS, failed, node)
         return done
 
     def connect_seconds(self) -> float:
         """The plan's."""
         return self._seconds
+
+    def _hold_replay(self, node: Node, work: Work) -> None:
+        config, lasts = self._apis[node.name].config(), work.spec.fault_lasts.total_seconds()
+        servers.hold_replay(node.dsn, lasts, config.loop_wait, self._seconds, work.seconds_left)
 
     def _refuse_unfit(self, statuses: Mapping[str, Status]) -> None:
         """Both must have a leader, and one of them must follow the other as the plan says."""
@@ -310,7 +315,7 @@ class Target:
             return ""
         done = self._do("start", node, work, section)
         failed = SystemFailure(f"{node}'s Patroni does not answer after its hook 'start'", "see Patroni's log on it")
-        self._await(api.is_alive, work, 2 * GRACE, failed, node)
+        self._await(api.is_alive, work, _START_SECONDS, failed, node)
         return done
 
     def _await_config(self, node: str, work: Work) -> Config:
@@ -322,7 +327,7 @@ class Target:
             return True
 
         failed = SystemFailure(f"{node} does not tell its settings", "see whether its Patroni reaches the DCS")
-        self._await(has_told, work, 2 * GRACE, failed, node)
+        self._await(has_told, work, _START_SECONDS, failed, node)
         return found[0]
 
     def _do(self, verb: str, node: str, work: Work, section: str, *, blame: type[StepError] = StepError) -> str:

@@ -100,6 +100,14 @@ class PatroniClusters:
         """Its data directory."""
         return Path(str(self._clusters[name].target()["nodes"][0]["data"]))
 
+    def role(self, name: str) -> str:
+        """What its leader says that it is."""
+        return str(httpx.get(f"{self.seat(name).api}/patroni", timeout=5, trust_env=False).json().get("role"))
+
+    def setting(self, name: str, setting: str) -> str:
+        """A setting of its leader's server, as it holds now."""
+        return str(self._ask(name, f"show {setting}"))
+
     def primary(self) -> str | None:
         """The only cluster that takes writes."""
         found = [name for name in REGIONS if self._is_primary(name)]
@@ -179,12 +187,14 @@ def _act(folder: Path, verb: str) -> None:
         clusters.tell(name, json.loads(said))
     elif verb == "start":
         clusters.start_cluster(name, json.loads(said) if said else True)
+    elif verb == "wake":
+        clusters.start_cluster(name)
     else:
         {"kill": clusters.kill, "freeze": clusters.freeze, "thaw": clusters.thaw}[verb](name)
 
 
 def main(words: Sequence[str]) -> None:
-    """`up FOLDER`, or `hook FOLDER kill|fence|freeze|thaw|start` for the cluster in `MUSTER_NODE`."""
+    """`up FOLDER`, or `hook FOLDER kill|fence|freeze|thaw|start|wake` for the cluster in `MUSTER_NODE`."""
     if words[0] == "up":
         stay_up(PatroniClusters(Path(words[1])))
     else:

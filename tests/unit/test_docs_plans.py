@@ -29,6 +29,7 @@ REST = {
     "restore": {},
 }  # fmt: skip
 RESTORE = (DOCS / "restore.md").read_text("utf-8")
+FAILOVERS = ("patroni", "patroni-clusters", "streaming", "embedded-regions", "aurora-global", "rds-replica")
 FAILOVER = (DOCS / "failover.md").read_text("utf-8")
 
 
@@ -47,7 +48,7 @@ def test_a_plan_in_the_docs_is_a_plan(block, tmp_path):
     ("page", "kind"),
     [
         *((RESTORE, kind) for kind in ("pgbackrest", "dump", "embedded")),
-        *((FAILOVER, kind) for kind in ("patroni", "streaming", "embedded-regions", "aurora-global", "rds-replica")),
+        *((FAILOVER, kind) for kind in FAILOVERS),
     ],
     ids=lambda value: value if len(value) < 40 else "page",
 )
