@@ -197,9 +197,13 @@ def salvage(context: Context) -> Salvaged:
 
 
 def rejoin(context: Context) -> Rejoined:
-    """The old primary is a standby of the new one, and has all that it has."""
-    cast = cast_of(context)
+    """The old primary is a standby of the new one, and has all that it has.
+
+    It must still refuse: a fence that powers a server off cannot be proven before it is back.
+    """
+    spec, cast = spec_of(context.plan), cast_of(context)
     rejoined = target_of(context).rejoin(cast.old, cast.new, work_of(context))
+    context.observe(prove_fence(node_of(context, cast.old), spec.client.table, "rejoin", context.clock.monotonic_ns))
     read_everywhere(context, look(context, "rejoin"), "rejoin", cast.new)
     return rejoined
 
