@@ -34,7 +34,7 @@ def _unfit(saying: str) -> Ending:
 
 # fmt: off
 TAKEOVER = (
-    Form("unfenced", "no fence: both regions take writes after a partition",
+    Form("unfenced", "no fence: the old primary goes on taking writes beyond a dead link",
          rehearsal(scenario="partition", route=pooler(), drill=instead("fence", steps.do_not_fence), **_STAY),
          Check("fence")),
     Form("unfenced-zombie", "a fenced primary that something starts again beside the new one",
