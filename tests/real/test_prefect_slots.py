@@ -381,7 +381,8 @@ def test_blocks_say_where_record_and_evidence_go_and_tell_nobody_what_they_hold(
         (run,) = theirs.runs("broken")
         said = [event.model_dump_json() for event in theirs.read_events(run.run)]
     assert (run.flow_run, run.outcome) == (started, Outcome.ABORTED)
-    assert [path.name for path in (tmp_path / "store").rglob("*.tar.gz")] == [f"{run.run}.tar.gz"]
+    # Another plan's run that ends meanwhile finds the same store.
+    assert f"{run.run}.tar.gz" in {path.name for path in (tmp_path / "store").rglob("*.tar.gz")}
     logs = server.post("/logs/filter", {"logs": {"flow_run_id": {"any_": [started]}}})
     assert logs
     assert "hunter2" not in "".join([*said, json.dumps(logs), json.dumps(server.flow_run(started))])
