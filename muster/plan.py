@@ -23,6 +23,7 @@ from muster.errors import UnreadablePlans, UsageError
 from muster.failover.spec import FailoverSpec
 from muster.quantity import Duration
 from muster.restore.spec import RestoreSpec
+from muster.spark.spec import SparkSpec
 from muster.strictyaml import read_model
 
 
@@ -86,6 +87,7 @@ class Plan(Strict):
     """After this the drill stops, undoes what it did, and is sealed as aborted. Waiting for approval does not count."""
     restore: RestoreSpec | None = None
     failover: FailoverSpec | None = None
+    spark: SparkSpec | None = None
 
     @classmethod
     def recorded(cls, raw: Any) -> "Plan":
@@ -159,7 +161,7 @@ class Plan(Strict):
         return self.concurrency or f"target-{_digest(self.model_dump(mode='json', include={'target'}))[:16]}"
 
 
-KINDS = ("restore", "failover")
+KINDS = ("restore", "failover", "spark")
 
 
 def _digest(content: Any) -> str:

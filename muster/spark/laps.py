@@ -1,0 +1,254 @@
+"""What an event log says of a lap: its cost, its picture, and whether the fault landed where it was aimed. Pure.
+
+Promise: a fault has landed only when the log, which the drill does not write, holds what it must have caused, at a time
+when the stage it was aimed at ran. Nothing of the kind in the log is "not seen", never "landed".
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from muster.spark.eventlog import ExecutorLife, Log, StageRun, Task
+from muster.spark.observations import Activity, Band, Cost, Landing, Lap, LapMeasured, Strip, Struck
+from muster.spark.spec import Fault
+
+_COLUMNS = 120
+_SLACK_MS = 250
+"""Between the drill's reading of the clock and Spark's."""
+_SAID = 200
+_LEFT = frozenset({Fault.KILL_EXECUTOR, Fault.KILL_CACHED, Fault.KILL_WORKER, Fault.RESTART_WORKERS, Fault.CUT_NETWORK,
+                   Fault.DECOMMISSION, Fault.OUT_OF_MEMORY})  # fmt: skip
+"""Faults whose victims Spark must have missed."""
+_FETCHES = ("FetchFailed",)
+
+
+def measure(lap: Lap, logs: Sequence[Log]) -> LapMeasured:
+    """One lap by the logs of its applications."""
+    stages = [s for log in logs for s in log.stages_of(lap.group)]
+    tasks = [t for log in logs for t in log.tasks_of(lap.group)]
+    lost = [life for log in logs for life in _removed(log, lap.began_ms, lap.ended_ms)]
+    whole = [log for log in logs if not log.is_whole]
+    missing = len(lap.applications) - len(logs)
+    return LapMeasured(
+        number=lap.number,
+        cost=_cost(stages, tasks),
+        executors_lost=tuple(f"executor {life.id} on {life.host}: {life.reason[:_SAID]}" for life in lost),
+        activity=_activity(lap, logs, stages, tasks),
+        log_is_whole=not whole and not missing,
+        why_not_whole=_why_not_whole(whole, missing),
+    )
+
+
+def _why_not_whole(cut: Sequence[Log], missing: int) -> str:
+    if missing:
+        return f"the event log of {missing} application(s) is not there"
+    return f"the event log of {', '.join(log.application for log in cut)} was cut" if cut else ""
+
+
+def _removed(log: Log, since_ms: int, until_ms: int) -> list[ExecutorLife]:
+    ended = log.ended_ms or until_ms
+    return [
+        life
+        for life in log.executors.values()
+        if life.removed_ms is not None and since_ms <= life.removed_ms <= min(until_ms, ended)
+    ]
+
+
+def _cost(stages: Sequence[StageRun], tasks: Sequence[Task]) -> Cost:
+    good = [t for t in tasks if t.is_good]
+    failed = [t for t in tasks if not t.is_good and t.reason != "TaskKilled"]
+    return Cost(
+        tasks=len(tasks),
+        tasks_failed=len(failed),
+        tasks_again=len(good) - len({(t.stage, t.index) for t in good}),
+        stages=len({s.id for s in stages}),
+        stages_again=sum(s.attempt > 0 for s in stages),
+        task_seconds=sum(_span(t) for t in tasks) / 1000,
+        gc_seconds=sum(t.gc_ms for t in tasks) / 1000,
+        shuffle_written=sum(t.shuffle_written for t in tasks),
+        shuffle_read=sum(t.shuffle_read for t in tasks),
+        spilled=sum(t.spilled for t in tasks),
+    )
+
+
+def _span(task: Task) -> int:
+    return max(0, task.finished_ms - task.launched_ms)
+
+
+def _activity(lap: Lap, logs: Sequence[Log], stages: Sequence[StageRun], tasks: Sequence[Task]) -> Activity:
+    seconds = max(0.001, (lap.ended_ms - lap.began_ms) / 1000)
+    column = seconds / _COLUMNS
+    strips = [
+        _strip(life, f"{n}." if len(logs) > 1 else "", lap, column, [t for t in tasks if t.executor == life.id])
+        for n, log in enumerate(logs, 1)
+        for life in log.executors.values()
+        if life.added_ms < lap.ended_ms and (life.removed_ms or lap.ended_ms) > lap.began_ms
+    ]
+    bands = [
+        Band(stage=s.id, attempt=s.attempt, name=s.name, start=_at(lap, s.submitted_ms),
+             end=_at(lap, s.completed_ms if s.completed_ms is not None else lap.ended_ms))
+        for s in stages
+    ]  # fmt: skip
+    return Activity(column_seconds=column, strips=tuple(strips), bands=tuple(bands))
+
+
+def _at(lap: Lap, moment_ms: int) -> float:
+    return round(min(max(0.0, (moment_ms - lap.began_ms) / 1000), (lap.ended_ms - lap.began_ms) / 1000), 3)
+
+
+def _strip(life: ExecutorLife, prefix: str, lap: Lap, column: float, tasks: Sequence[Task]) -> Strip:
+    good = _shares(lap, column, life.cores, (t for t in tasks if t.is_good))
+    lost = _shares(lap, column, life.cores, (t for t in tasks if not t.is_good))
+    return Strip(
+        executor=f"{prefix}{life.id}",
+        host=life.host,
+        cores=life.cores,
+        since=_at(lap, life.added_ms),
+        until=None if life.removed_ms is None or life.removed_ms > lap.ended_ms else _at(lap, life.removed_ms),
+        busy=good,
+        lost=lost,
+    )
+
+
+def _shares(lap: Lap, column: float, cores: int, tasks: Iterable[Task]) -> tuple[float, ...]:
+    busy = [0.0] * _COLUMNS
+    for task in tasks:
+        start, end = (task.launched_ms - lap.began_ms) / 1000, (task.finished_ms - lap.began_ms) / 1000
+        for n in range(max(0, int(start / column)), min(_COLUMNS, int(end / column) + 1)):
+            busy[n] += max(0.0, min(end, (n + 1) * column) - max(start, n * column))
+    return tuple(round(min(1.0, b / column / max(1, cores)), 3) for b in busy)
+
+
+def landing(struck: Struck, lap: Lap, logs: Sequence[Log]) -> Landing:
+    """Whether a fault was seen in the logs, during an attempt of the stage it was aimed at."""
+    log = next((each for each in logs if struck.group in each.stages_of_group), None)
+    if log is None:
+        return _not_landed(struck, "no event log knows this lap")
+    if struck.fault is Fault.KILL_DRIVER:
+        return _driver_landing(struck, log, logs)
+    ran = [s for s in log.stages_of(lap.group) if s.id == struck.stage]
+    if not any(_holds(s, struck.at_ms, lap.ended_ms) for s in ran):
+        return _not_landed(struck, f"stage {struck.stage} did not run when it struck")
+    find = _SIGNS.get(struck.fault, _signs_of_loss)
+    found = find(struck, lap, log)
+    if found is None:
+        return _not_landed(struck, f"the event log holds nothing of {struck.fault} after it struck")
+    at_ms, words = found
+    return Landing(
+        lap=struck.lap,
+        fault=struck.fault,
+        landed=True,
+        seen=words[:_SAID],
+        noticed_seconds=max(0, at_ms - struck.at_ms) / 1000,
+        regained_seconds=_regained(struck, log),
+    )
+
+
+def _not_landed(struck: Struck, why: str) -> Landing:
+    return Landing(lap=struck.lap, fault=struck.fault, landed=False, seen=why)
+
+
+def _holds(stage: StageRun, at_ms: int, until_ms: int) -> bool:
+    end = until_ms if stage.completed_ms is None else stage.completed_ms
+    return stage.submitted_ms - _SLACK_MS <= at_ms <= end + _SLACK_MS
+
+
+Sign = tuple[int, str] | None
+"""When the log first says so, and what."""
+
+
+def _signs_of_loss(struck: Struck, lap: Lap, log: Log) -> Sign:
+    """Spark wrote that every victim's executor was lost."""
+    victims = {name for victim in struck.victims for name in victim.executors}
+    lost = [
+        life
+        for life in log.executors.values()
+        if life.id in victims and life.removed_ms is not None
+        and struck.at_ms - _SLACK_MS <= life.removed_ms <= lap.ended_ms + _SLACK_MS
+    ]  # fmt: skip
+    if not victims or len(lost) < len(victims):
+        return None
+    first = min(lost, key=lambda life: life.removed_ms or 0)
+    return first.removed_ms or 0, f"executor {first.id} lost: {first.reason}"
+
+
+def _signs_of_a_freeze(struck: Struck, lap: Lap, log: Log) -> Sign:
+    """A victim was lost; or a task of its ran all through the freeze; or one was begun elsewhere beside it."""
+    if loss := _signs_of_loss(struck, lap, log):
+        return loss
+    victims = {name for victim in struck.victims for name in victim.executors}
+    through = [t for t in log.tasks_of(lap.group)
+               if t.executor in victims and t.launched_ms <= struck.at_ms + _SLACK_MS < t.finished_ms]  # fmt: skip
+    if not through:
+        return None
+    longest = max(through, key=_span)
+    return longest.finished_ms, f"task {longest.index} of stage {longest.stage} stood still, {_span(longest)} ms in all"
+
+
+def _signs_in_files(struck: Struck, lap: Lap, log: Log) -> Sign:
+    """A task could not fetch, or a stage had to be run again."""
+    after = [t for t in log.tasks_of(lap.group) if t.finished_ms >= struck.at_ms - _SLACK_MS]
+    failed = [t for t in after if t.reason in _FETCHES or "checksum" in t.said.lower() or "corrupt" in t.said.lower()]
+    if failed:
+        return failed[0].finished_ms, f"task {failed[0].index} of stage {failed[0].stage}: {failed[0].reason}"
+    again = [s for s in log.stages_of(lap.group) if s.attempt > 0 and s.submitted_ms >= struck.at_ms - _SLACK_MS]
+    return (again[0].submitted_ms, f"stage {again[0].id} was run again") if again else None
+
+
+def _signs_on_disk(struck: Struck, lap: Lap, log: Log) -> Sign:
+    """A task said that it could not write."""
+    for task in log.tasks_of(lap.group):
+        if task.finished_ms >= struck.at_ms and not task.is_good and ("space" in task.said or "IOException" in task.said):
+            return task.finished_ms, f"task {task.index} of stage {task.stage}: {task.said}"
+    return _signs_of_loss(struck, lap, log)
+
+
+def _signs_of_waiting(struck: Struck, lap: Lap, _log: Log) -> Sign:
+    """What serves no task leaves no trace in an application's log: that it was away while the job ran is all there is."""
+    if lap.ended_ms <= struck.at_ms:
+        return None
+    return struck.at_ms, f"{struck.victims[0].name} was gone while the job went on"
+
+
+_SIGNS: dict[Fault, Callable[[Struck, Lap, Log], Sign]] = {
+    Fault.FREEZE_EXECUTOR: _signs_of_a_freeze,
+    Fault.FREEZE_WORKER: _signs_of_a_freeze,
+    Fault.SLOW_DISK: _signs_of_a_freeze,
+    Fault.LOSE_SHUFFLE_FILE: _signs_in_files,
+    Fault.CORRUPT_SHUFFLE_BLOCK: _signs_in_files,
+    Fault.KILL_SHUFFLE_SERVICE: _signs_in_files,
+    Fault.FULL_DISK: _signs_on_disk,
+    Fault.RESTART_MASTER: _signs_of_waiting,
+}
+
+
+def _driver_landing(struck: Struck, log: Log, logs: Sequence[Log]) -> Landing:
+    """The application's log ends in the midst of it, and another application went on."""
+    later = [each for each in logs if each.started_ms > struck.at_ms]
+    if log.ended_ms is not None or not later:
+        return _not_landed(struck, "the application came to its own end")
+    back = later[0]
+    return Landing(
+        lap=struck.lap,
+        fault=struck.fault,
+        landed=True,
+        seen=f"{log.application} ended without a word, {back.application} went on",
+        noticed_seconds=(back.started_ms - struck.at_ms) / 1000,
+        regained_seconds=min((e.added_ms - struck.at_ms for e in back.executors.values()), default=0) / 1000 or None,
+    )
+
+
+def _regained(struck: Struck, log: Log) -> float | None:
+    """From the strike until as many cores as before were registered again; 0 where none was lost."""
+
+    def cores_at(moment_ms: int) -> int:
+        return sum(
+            e.cores for e in log.executors.values()
+            if e.added_ms <= moment_ms and (e.removed_ms is None or e.removed_ms > moment_ms)
+        )  # fmt: skip
+
+    before = cores_at(struck.at_ms - 1)
+    lost_at = sorted(e.removed_ms for e in log.executors.values() if e.removed_ms and e.removed_ms >= struck.at_ms)
+    end = log.ended_ms or 0
+    if not lost_at or cores_at(lost_at[0]) >= before:
+        return 0.0
+    added = sorted(e.added_ms for e in log.executors.values() if lost_at[0] <= e.added_ms <= (end or e.added_ms))
+    return next(((at - struck.at_ms) / 1000 for at in added if cores_at(at) >= before), None)

@@ -1,0 +1,302 @@
+"""The course of a stress drill: sessions and laps in their order, faults struck in the midst of them.
+
+Promises: undisturbed laps begin only when the cluster has as many cores as the session began with; a fault strikes when the
+job's own progress says so, and not after; what is hit is never more than the blast radius; a lap that hangs is ended.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from muster.drill import Context
+from muster.errors import Refusal, StepError, SystemFailure
+from muster.quantity import format_seconds
+from muster.spark.observations import Aim, Healed, Known, Lap, Missed, Question, Stress, Struck, Victim
+from muster.spark.section import spec_of
+from muster.spark.spec import Expect, Fault, SparkSpec
+from tasks.spark.aiming import aim_at, busiest, is_over, most_cached, reached
+from tasks.spark.scene import target_of, work_of
+from tasks.spark.status import Executor, Stage
+from tasks.targets.stressable import Moment, Session, Stressable, Work
+
+_NAP = 0.05
+_CAPACITY_SECONDS = 90.0
+_COLD, _UNDISTURBED, _DISTURBED = "cold", "undisturbed", "disturbed"
+
+
+@dataclass
+class _Strike:
+    """What became of a lap's fault so far."""
+
+    aim: Aim
+    struck: Struck | None = None
+    since: float = 0.0
+    healed: bool = False
+    missed: str = ""
+
+
+@dataclass
+class Course:
+    """Runs laps. Another one of the same run finds the session that goes on."""
+
+    context: Context
+    _session: Session | None = None
+    _name: str = ""
+    _cores: int = field(default=0)
+
+    def first(self) -> Lap:
+        """The first session: a cold lap that is not counted, and the first undisturbed one."""
+        variant = self._spec.variants[0]
+        self._open(variant, 0)
+        return self._opening_laps(variant)
+
+    def rest(self) -> Stress:
+        """Every other lap, until all are run, or one of them shows that there is no use in going on."""
+        laps = 0
+        for variant, number, is_new in self._rounds():
+            if is_new:
+                self.end()
+                self._open(variant, number)
+                self._opening_laps(variant)
+            elif number:
+                self._attach(variant, 0)
+                self._lap(_UNDISTURBED, variant)
+            else:
+                self._attach(variant, 0)
+            lap = self._lap(_DISTURBED, variant)
+            laps += 1
+            if lap.state == "hung" or (lap.state == "failed") != (self._spec.expect is Expect.FAILURE):
+                break
+        return Stress(laps=laps, expect=self._spec.expect)
+
+    def end(self) -> None:
+        """End the session of now in good order."""
+        variant, number = self._latest()
+        try:
+            if self._session is None and self.context.history.observed(Lap):
+                self._attach(variant, number)
+            if self._session is not None:
+                self._session.end()
+        finally:
+            self._session = None
+            self._target.end_sessions(self._work)
+
+    def _latest(self) -> tuple[str, int]:
+        laps = self.context.history.observed(Lap)
+        if not laps or not self._spec.compare:
+            return self._spec.variants[0], 0
+        variant = laps[-1].variant
+        disturbed = [lap for lap in laps if lap.variant == variant and lap.kind == _COLD]
+        return variant, max(0, len(disturbed) - 1)
+
+    def _rounds(self) -> Iterator[tuple[str, int, bool]]:
+        """Variant, number of its round, and whether it needs a session of its own."""
+        for number in range(self._spec.repeats):
+            for place, variant in enumerate(self._spec.variants):
+                yield variant, number, bool(self._spec.compare) and (number, place) != (0, 0)
+
+    def _opening_laps(self, variant: str) -> Lap:
+        if self._spec.warm:
+            self._lap(_COLD, variant)
+        lap = self._lap(_UNDISTURBED, variant)
+        aim = aim_at(self._stages(lap.group), variant, self._spec.fault.during)
+        if aim is None:
+            raise StepError(
+                f"the job has no stage to aim at: none of {self._spec.fault.during!r}", "choose another `during`"
+            )
+        self.context.observe(aim)
+        return lap
+
+    def _lap(self, kind: str, variant: str) -> Lap:
+        number = len(self.context.history.observed(Lap))
+        if kind != _COLD:
+            self._wait_for_capacity()
+        group = f"muster-{self.context.workspace.run}-lap-{number}"
+        words = f"{self.context.plan.name}: lap {number}, {kind}"
+        self._running.begin(number, group, words, disturbed=kind == _DISTURBED)
+        strike = _Strike(self._aim(variant)) if kind == _DISTURBED else None
+        lap = self._watched(number, kind, variant, group, strike)
+        self.context.observe(lap)
+        if strike:
+            self._close(strike, number)
+        if kind != _DISTURBED and lap.state != "succeeded":
+            raise SystemFailure(f"the job does not run undisturbed: {lap.error or lap.state}", "mend the job first")
+        return lap
+
+    def _watched(self, number: int, kind: str, variant: str, group: str, strike: _Strike | None) -> Lap:
+        """Wait for the lap's end, and strike on the way."""
+        deadline = time.monotonic() + self._spec.lap_limit.total_seconds()
+        began = time.time_ns() // 1_000_000
+        while (told := self._running.ended()) is None:
+            if strike and not strike.missed:
+                self._further(strike, number, group)
+            if time.monotonic() > deadline:
+                self._target.end_sessions(self._work)
+                told_state, error = "hung", f"not ended within {format_seconds(self._spec.lap_limit.total_seconds())}"
+                return self._as_lap(number, kind, variant, group, told_state, error, began)
+            self._work.seconds_left()
+            time.sleep(_NAP)
+        return Lap(
+            number=number, kind=kind, variant=variant, question=self._question, group=group,
+            applications=self._running.applications, state=told.state, error=told.error, began_ms=told.began_ms,
+            ended_ms=told.ended_ms, seconds=told.seconds, inspect_seconds=told.inspect_seconds,
+            inspection=told.inspection,
+        )  # type: ignore[arg-type]  # fmt: skip
+
+    def _as_lap(self, number: int, kind: str, variant: str, group: str, state: str, error: str, began: int) -> Lap:
+        now = time.time_ns() // 1_000_000
+        return Lap.model_validate(
+            {"number": number, "kind": kind, "variant": variant, "question": self._question, "group": group,
+             "applications": self._running.applications, "state": state, "error": error, "began_ms": began,
+             "ended_ms": now, "seconds": (now - began) / 1000}
+        )  # fmt: skip
+
+    def _further(self, strike: _Strike, number: int, group: str) -> None:
+        """Strike when the moment has come; end what lasts when its time is over."""
+        if strike.struck is None:
+            self._try_to_strike(strike, number, group)
+        elif self._spec.fault.type.lasts and not strike.healed:
+            if time.monotonic() >= strike.since + self._spec.fault.lasts.total_seconds():
+                self._heal(strike, number)
+
+    def _try_to_strike(self, strike: _Strike, number: int, group: str) -> None:
+        stages = self._running.stages(group)
+        if stages is None:
+            return
+        stage = reached(stages, strike.aim, self._spec.fault)
+        if stage is None:
+            if is_over(stages, strike.aim):
+                strike.missed = f"stage {strike.aim.name!r} had ended before the moment came"
+            return
+        executors = self._running.executors()
+        if executors is None:
+            return
+        moment = Moment(number, group, self._running.applications[-1], stage, executors)
+        victims = victims_of(moment, self._spec.fault.type, self._spec.fault.victims)
+        if not victims:
+            return
+        require_within(victims, self._target, self._work)
+        at_ms = time.time_ns() // 1_000_000
+        done = self._target.strike(moment, victims, self._work)
+        strike.since = time.monotonic()
+        strike.struck = Struck(
+            lap=number, fault=self._spec.fault.type, group=group, stage=stage.id, stage_name=stage.name,
+            tasks_done=stage.done, tasks=stage.tasks, at_ms=at_ms, victims=victims, done=done,
+        )  # fmt: skip
+        self.context.observe(strike.struck)
+
+    def _close(self, strike: _Strike, number: int) -> None:
+        """After a disturbed lap: bring back what is gone, or say that nothing was struck."""
+        if strike.struck is None:
+            why = strike.missed or "the job ended before the moment came"
+            self.context.observe(Missed(lap=number, why=why))
+        elif not strike.healed:
+            self._heal(strike, number)
+
+    def _heal(self, strike: _Strike, number: int) -> None:
+        done = self._target.heal(self._work)
+        strike.healed = True
+        if done:
+            self.context.observe(Healed(lap=number, at_ms=time.time_ns() // 1_000_000, done=done))
+
+    def _wait_for_capacity(self) -> None:
+        """As many cores as at the session's best; what does not come back in time is told by the checks."""
+        deadline = time.monotonic() + _CAPACITY_SECONDS
+        while time.monotonic() < deadline:
+            executors = self._running.executors() or ()
+            cores = sum(e.cores for e in executors if e.is_active)
+            self._cores = max(self._cores, cores)
+            if cores and cores >= self._cores:
+                return
+            self._work.seconds_left()
+            time.sleep(_NAP)
+        raise SystemFailure(
+            f"the application has not regained its {self._cores} cores within {_CAPACITY_SECONDS:g} seconds",
+            "look at the cluster: does it replace executors?",
+        )
+
+    def _open(self, variant: str, number: int) -> None:
+        self._attach(variant, number)
+        self._cores = 0
+
+    def _attach(self, variant: str, number: int) -> None:
+        name = f"{variant}-{number}"
+        if self._session is None or self._name != name:
+            settings = {key: _spark_word(value) for key, value in self._spec.settings[variant].items()}
+            self._session = self._target.open_session(self._work, name, settings, self._target.data(self._work))
+            self._name = name
+
+    def _stages(self, group: str) -> tuple[Stage, ...]:
+        return self._running.stages(group) or ()
+
+    def _aim(self, variant: str) -> Aim:
+        return next(aim for aim in reversed(self.context.history.observed(Aim)) if aim.variant == variant)
+
+    @property
+    def _running(self) -> Session:
+        if self._session is None:
+            raise StepError("no session is open")
+        return self._session
+
+    @property
+    def _question(self) -> Question:
+        return self.context.result("answer", Known).question
+
+    @property
+    def _spec(self) -> SparkSpec:
+        return spec_of(self.context.plan)
+
+    @property
+    def _target(self) -> Stressable:
+        return target_of(self.context)
+
+    @property
+    def _work(self) -> Work:
+        return work_of(self.context)
+
+
+def victims_of(moment: Moment, fault: Fault, count: int) -> tuple[Victim, ...]:
+    """Whom a fault hits: executors at work first; workers by the executors on them."""
+    match fault:
+        case Fault.RESTART_MASTER:
+            return (Victim(name="master"),)
+        case Fault.KILL_DRIVER:
+            return (Victim(name="driver"),)
+        case Fault.KILL_SHUFFLE_SERVICE:
+            return (Victim(name="shuffle service"),)
+        case Fault.KILL_CACHED:
+            return tuple(_executor_victim(e) for e in most_cached(moment.executors, count))
+    if fault.hits_executors and fault not in {Fault.LOSE_SHUFFLE_FILE, Fault.CORRUPT_SHUFFLE_BLOCK}:
+        chosen = busiest(moment.executors, count)
+        return tuple(_executor_victim(e) for e in chosen) if len(chosen) == count else ()
+    alive = busiest(moment.executors, len(moment.executors))
+    hosts = list(dict.fromkeys(e.host for e in alive))
+    wanted = hosts if fault is Fault.RESTART_WORKERS else hosts[:count]
+    return tuple(
+        Victim(name=f"worker at {host}", host=host, executors=tuple(e.id for e in alive if e.host == host))
+        for host in wanted
+    )
+
+
+def _executor_victim(executor: Executor) -> Victim:
+    return Victim(name=f"executor {executor.id}", host=executor.host, executors=(executor.id,))
+
+
+def require_within(victims: tuple[Victim, ...], target: Stressable, work: Work) -> None:
+    """Refuse what is beyond the blast radius, whatever the fault asked for."""
+    radius, fault = work.spec.blast_radius, work.spec.fault.type
+    if fault is Fault.RESTART_WORKERS and radius.last_worker:
+        return
+    hit = sum(len(v.executors) for v in victims)
+    if hit > radius.executors:
+        raise Refusal(
+            f"{fault} would hit {hit} executors, blast_radius.executors is {radius.executors}", "raise it, or hit fewer"
+        )
+    if fault.hits_workers and not radius.last_worker:
+        left = {w.host for w in target.look("strike", work).alive} - {v.host for v in victims}
+        if not left:
+            raise Refusal(f"{fault} would leave no worker", "`blast_radius.last_worker` allows it")
+
+
+def _spark_word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,111 @@
+"""What a running application tells of itself: Spark's REST API, asked where its driver serves it.
+
+Promises: what cannot be asked is `None`, and never taken for idleness; nothing here waits.
+Source: Spark's "Monitoring and Instrumentation", REST API.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import httpx
+
+_SECONDS = 5.0
+_ACTIVE, _COMPLETE = "ACTIVE", "COMPLETE"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One attempt of a stage."""
+
+    id: int
+    attempt: int
+    name: str
+    status: str
+    tasks: int
+    done: int
+    active: int
+    shuffle_read: int
+    shuffle_write: int
+
+    @property
+    def is_active(self) -> bool:
+        """Whether tasks of it run."""
+        return self.status == _ACTIVE and self.active > 0
+
+
+@dataclass(frozen=True)
+class Executor:
+    """One executor of the application."""
+
+    id: str
+    host: str
+    is_active: bool
+    cores: int
+    active_tasks: int
+    cached_bytes: int
+
+
+class Status:
+    """One application's REST API. A context manager."""
+
+    def __init__(self, ui: str, application: str) -> None:
+        self._base = f"{ui}/api/v1/applications/{application}"
+        self._client = httpx.Client(trust_env=False, timeout=_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def stages(self, group: str) -> tuple[Stage, ...] | None:
+        """Every attempt of the stages that jobs with this tag ran or run, in the order of their ids; skipped ones left out."""
+        jobs, stages = self._ask("jobs"), self._ask("stages?details=false")
+        if jobs is None or stages is None:
+            return None
+        ids = {int(i) for job in jobs if group in job.get("jobTags", ()) for i in job["stageIds"]}
+        found = (_stage(s) for s in stages if int(s["stageId"]) in ids and s["status"] not in {"SKIPPED", "PENDING"})
+        return tuple(sorted(found, key=lambda s: (s.id, s.attempt)))
+
+    def executors(self) -> tuple[Executor, ...] | None:
+        """Every executor there was, the driver left out."""
+        told = self._ask("allexecutors")
+        return None if told is None else tuple(_executor(e) for e in told if e["id"] != "driver")
+
+    def _ask(self, what: str) -> list[dict[str, Any]] | None:
+        try:
+            answer = self._client.get(f"{self._base}/{what}")
+            answer.raise_for_status()
+            return list(answer.json())
+        except (httpx.HTTPError, ValueError):
+            return None
+
+
+def first_attempts(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    """One entry a stage, its first attempt: the job's stages in their order."""
+    return tuple({s.id: s for s in reversed(stages)}[i] for i in sorted({s.id for s in stages}))
+
+
+def _stage(told: dict[str, Any]) -> Stage:
+    return Stage(
+        id=int(told["stageId"]),
+        attempt=int(told["attemptId"]),
+        name=str(told["name"]),
+        status=str(told["status"]),
+        tasks=int(told["numTasks"]),
+        done=int(told["numCompleteTasks"]),
+        active=int(told["numActiveTasks"]),
+        shuffle_read=int(told["shuffleReadBytes"]),
+        shuffle_write=int(told["shuffleWriteBytes"]),
+    )
+
+
+def _executor(told: dict[str, Any]) -> Executor:
+    return Executor(
+        id=str(told["id"]),
+        host=str(told["hostPort"]).rpartition(":")[0],
+        is_active=bool(told["isActive"]),
+        cores=int(told["totalCores"]),
+        active_tasks=int(told["activeTasks"]),
+        cached_bytes=int(told["memoryUsed"]) + int(told["diskUsed"]),
+    )

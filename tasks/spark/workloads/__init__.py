@@ -1,0 +1,1 @@
+"""Jobs that a stress drill runs, one file each: what it does, and what its answer is."""
