@@ -17,7 +17,8 @@ DEBIAN = pgbackrest postgresql-15 haproxy pgbouncer etcd-server etcd-client fake
 
 .venv: .venv/.drill
 
-drill: .venv/.drill
+# Spark and a Java are large: they are fetched for the drill that needs them.
+drill: $(if $(filter spark,$(DRILL)),.venv/.spark,.venv/.drill)
 	@.venv/bin/muster run $(DRILL)-embedded --up
 
 test: .venv/.test
@@ -43,7 +44,13 @@ bench: .venv/.test
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@ && echo "Done: .venv/bin/muster"
 
-.venv/.test: .venv/.drill locks/test.txt
+# Spark comes as source; built with what the lock has brought before, and nothing else.
+.venv/.spark: .venv/.drill locks/spark.txt
+	@echo "Adding Spark and a Java from locks/spark.txt: half a gigabyte, a minute or two."
+	@$(PIP) --require-hashes --no-build-isolation -r locks/spark.txt -c locks/spark.txt
+	@touch $@
+
+.venv/.test: .venv/.spark locks/test.txt
 	@echo "Adding the tools of the test suite from locks/test.txt."
 	@$(PIP) --require-hashes -r locks/test.txt -c locks/test.txt
 	@touch $@

@@ -5,4 +5,5 @@ cd "$(dirname "$0")/.."
 compile() { uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet "$@"; }
 compile --all-extras pyproject.toml -o locks/all.txt
 compile -c locks/all.txt --extra embedded --extra build pyproject.toml -o locks/drill.txt
-compile -c locks/all.txt --extra embedded --extra test pyproject.toml -o locks/test.txt
+compile -c locks/all.txt --extra embedded --extra build --extra spark pyproject.toml -o locks/spark.txt
+compile -c locks/all.txt --extra embedded --extra spark --extra test pyproject.toml -o locks/test.txt
