@@ -45,13 +45,14 @@ class Form(NamedTuple):
     reason: str
     requested_by: str
     inject_error: str | None
+    compare: tuple[str, ...] = ()
 
 
 def run_drill(kind: str, form: Form) -> State:
     """Run a plan's drill inside a flow; the state it ends in. A wrong plan is a `UsageError`, before any record."""
     here = installation(Settings.from_environment())
     settings = here.settings
-    plan = find_plan(settings.plans, form.plan)
+    plan = find_plan(settings.plans, form.plan).comparing(form.compare)
     if plan.kind != kind:
         raise UsageError(f"plan {plan.name} is of kind {plan.kind!r}", f"run the deployment of a {plan.kind} plan")
     why = asked()

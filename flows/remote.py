@@ -7,7 +7,7 @@ run.
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -62,10 +62,12 @@ def run_deployment(
     inject_error: str | None,
     follow: Callable[[str], None],
     requested_by: str = "",
+    compare: Sequence[str] = (),
 ) -> str:
     """Run `KIND/PLAN` and wait for its end; returns the run's name once it ended, or its process died."""
     with _client(settings) as client, open_ledger(settings.ledger_url) as ledger:
         parameters = {"plan": plan.name, "reason": reason, "requested_by": requested_by, "inject_error": inject_error}
+        parameters |= {"compare": list(compare)} if compare else {}
         try:
             flow_run = client.create_flow_run_from_deployment(
                 _deployment(client, plan), parameters=parameters, tags=[COMMAND_LINE_TAG]

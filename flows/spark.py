@@ -47,7 +47,13 @@ DRILL = Drill(
 
 
 @flow(name="spark", flow_run_name=run_name, log_prints=False, retries=0)
-def spark(plan: PlanName, reason: Reason, requested_by: RequestedBy = "", inject_error: str | None = None) -> State:
+def spark(
+    plan: PlanName,
+    reason: Reason,
+    requested_by: RequestedBy = "",
+    inject_error: str | None = None,
+    compare: list[str] | None = None,
+) -> State:
     """Prove that a job gives the same answer when machines are lost under it.
 
     Args:
@@ -55,5 +61,6 @@ def spark(plan: PlanName, reason: Reason, requested_by: RequestedBy = "", inject
         reason: Why it is run now. It goes into the evidence.
         requested_by: Your name. Whoever approves the run has to be someone else.
         inject_error: Name of a step that is to fail, to rehearse the undo. Leave it empty for a drill.
+        compare: Names of settings in the plan, to be run in turn and told side by side. Leave it empty for the first.
     """
-    return run_drill("spark", Form(plan, reason, requested_by, inject_error))
+    return run_drill("spark", Form(plan, reason, requested_by, inject_error, tuple(compare or ())))

@@ -6,14 +6,14 @@ differ exactly if their digests do.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from muster.cadence.controls import faults_of
 from muster.cadence.defaults import DEFAULTS
@@ -147,7 +147,24 @@ class Plan(Strict):
 
         Owner, wording, controls, cadence and notifications may change without making the last pass worth less.
         """
-        return _digest(self.model_dump(mode="json", include={"kind", "environment", "target", "objectives", self.kind}))
+        promised = {"kind", "environment", "target", "objectives", self.kind}
+        return _digest(self.model_dump(mode="json", include=promised, exclude={self.kind: {"compare"}}))
+
+    def comparing(self, names: Sequence[str]) -> "Plan":
+        """The same plan with these of its Spark settings compared; with none, as it is.
+
+        What is compared changes nothing of what is promised, so such a run is a run of this plan.
+        """
+        if not names:
+            return self
+        if self.spark is None:
+            raise UsageError(f"plan {self.name} is of kind {self.kind!r}: there are no Spark settings to compare")
+        try:
+            spark = SparkSpec.model_validate({**self.spark.model_dump(mode="json"), "compare": tuple(names)})
+        except ValidationError as error:
+            faults = "; ".join(e["msg"].removeprefix("Value error, ") for e in error.errors())
+            raise UsageError(faults, f"the plan's settings are {', '.join(self.spark.settings)}") from None
+        return self.model_copy(update={"spark": spark})
 
     @property
     def look_every(self) -> timedelta | None:

@@ -68,6 +68,24 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """A check must say `inconclusive`, for the reason given, and the drill must not pass: nothing was shown either way."""
+
+    check: str
+    saying: str = ""
+
+    @property
+    def name(self) -> str:
+        """The check, and what it must say."""
+        return f"{self.check}: {Verdict.INCONCLUSIVE}"
+
+    def catches(self, trial: Trial) -> bool:
+        """Whether it did, and nothing was taken for a pass all the same."""
+        doubted = (f for f in trial.saying(Verdict.INCONCLUSIVE) if f.check == self.check)
+        return trial.outcome is not Outcome.PASSED and any(self.saying in f.seen for f in doubted)
+
+
+@dataclass(frozen=True)
 class Ending:
     """The drill itself must end early: with this outcome, in this step, for this reason."""
 

@@ -26,7 +26,6 @@ from tasks.spark.scene import EVENTS, processes_of, target_of, work_of
 from tasks.spark.workloads.workload import open_workload
 from tasks.targets.stressable import Stressable
 
-_SECONDS = 60.0
 _NAP = 0.2
 
 
@@ -80,7 +79,7 @@ def settle(context: Context) -> ClusterSeen:
     Course(context).end()
     target.heal(work)
     before = context.result("survey", ClusterSeen)
-    deadline = time.monotonic() + min(_SECONDS, work.seconds_left())
+    deadline = time.monotonic() + min(work.spec.settle.total_seconds(), work.seconds_left())
     while True:
         seen = target.look("settle", work)
         is_back = len(seen.alive) >= len(before.alive) and work.application not in seen.applications

@@ -45,13 +45,17 @@ def run(
     here: Annotated[bool, typer.Option("--here", help="Run in this process, without Prefect.")] = False,
     inject_error: Annotated[str | None, typer.Option(metavar="STEP", help="Let this step fail.")] = None,
     inject_kill: Annotated[str | None, typer.Option(metavar="STEP", help="Die by SIGKILL in this step.")] = None,
+    compare: Annotated[
+        list[str] | None, typer.Option(metavar="SETTINGS", help="Named settings of a Spark plan, to run in turn.")
+    ] = None,
     who: Who = "",
     as_json: AsJson = False,
 ) -> int:
     """Run a plan's drill now, watch it, and read its summary."""
     from muster.cli.run import Options, run
 
-    return run(_settings(), Options(plan, reason, up, here, inject_error, inject_kill, who, as_json))
+    compared = tuple(compare or ())
+    return run(_settings(), Options(plan, reason, up, here, inject_error, inject_kill, compared, who, as_json))
 
 
 @app.command()

@@ -39,6 +39,7 @@ class Options:
     here: bool
     inject_error: str | None
     inject_kill: str | None
+    compare: tuple[str, ...]
     who: str
     as_json: bool
 
@@ -54,7 +55,7 @@ def run(settings: Settings, options: Options) -> int:
     """Run the plan once; the exit code tells how it ended."""
     from flows.registry import conductor_of, drill_of
 
-    plan = find_plan(settings.plans, options.plan)
+    plan = find_plan(settings.plans, options.plan).comparing(options.compare)
     _assert_steps_exist(options, [step.name for step in drill_of(plan.kind).steps])
     console = Console(stderr=options.as_json)
     with ExitStack() as stack:
@@ -110,7 +111,9 @@ def _deployed(settings: Settings, plan: Plan, options: Options, opened: _Opened)
     if options.inject_kill:
         raise UsageError("--inject-kill needs --here", "it kills the process that runs the drill")
     by = actor_of(settings, options.who)
-    return run_deployment(settings, plan, options.reason, options.inject_error, opened, requested_by=by)
+    return run_deployment(
+        settings, plan, options.reason, options.inject_error, opened, requested_by=by, compare=options.compare
+    )
 
 
 def _tell(conductor: Conductor, ledger: Ledger, run: str, options: Options, console: Console) -> int:

@@ -32,6 +32,10 @@ from muster.spark.spec import Expect, Fault
 from muster.spark.trend import trend
 
 
+_NO_PAIR = "no disturbed lap has an answer and a warmed-up lap beside it"
+_WARM = "leave `warm` on, or ask for `repeats`"
+
+
 def stressed(history: History, _plan: Plan) -> Finding:
     """Every step came to its end."""
     return steps_ended(history, "stressed", "the job runs undisturbed and disturbed, and is accounted for")
@@ -216,7 +220,7 @@ def rto(history: History, plan: Plan) -> Finding:
     expected = f"the answer comes at most {_words(objective)} later than undisturbed"
     delays = spread_of([pair.delay for pair in pairs_of(history)])
     if delays is None:
-        return unseen("rto", expected, "no disturbed lap has an answer")
+        return unseen("rto", expected, _NO_PAIR, _WARM)
     return judge("rto", delays.most <= objective.total_seconds(), expected,
                  f"{format_seconds(delays.most)} at the most, of {count_of(delays.count, 'pair', 'pairs')}",
                  "see what was done again, and which setting would have made it cheaper")  # fmt: skip
@@ -230,7 +234,7 @@ def slowdown(history: History, plan: Plan) -> Finding:
     expected = f"a disturbed lap takes at most {limit:g} times an undisturbed one (median)"
     found = spread_of([pair.slowdown for pair in pairs_of(history)])
     if found is None:
-        return unseen("slowdown", expected, "no disturbed lap has an answer")
+        return unseen("slowdown", expected, _NO_PAIR, _WARM)
     return judge("slowdown", found.median <= limit, expected, slowdown_words(found),
                  "see what was done again, and which setting would have made it cheaper")  # fmt: skip
 

@@ -55,10 +55,17 @@ def counted(history: History) -> tuple[Lap, ...]:
 
 
 def pairs_of(history: History, variant: str = "") -> tuple[Pair, ...]:
-    """Disturbed laps that ended well, each with the undisturbed one before it."""
-    pairs, before = [], {}
+    """Disturbed laps that ended well, each with the undisturbed one before it.
+
+    The first lap of an application pays for what it has to load and compile: it is compared with no other by time.
+    """
+    pairs: list[Pair] = []
+    before: dict[str, Lap] = {}
+    known_applications: set[str] = set()
     for lap in history.observed(Lap):
-        if lap.kind == "undisturbed":
+        is_fresh = lap.applications[-1:] != () and lap.applications[-1] not in known_applications
+        known_applications.update(lap.applications)
+        if lap.kind == "undisturbed" and not is_fresh:
             before[lap.variant] = lap
         elif lap.kind == "disturbed" and lap.state == "succeeded" and lap.variant in before:
             pairs.append(Pair(before[lap.variant], lap))

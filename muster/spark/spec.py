@@ -152,6 +152,8 @@ class SparkSpec(_Strict):
     """How much worse than the median of the last passes the recovery may get, as a share of it."""
     lap_limit: Duration = Field(default="10m", validate_default=True, gt=timedelta())
     """A job that has not ended by then hangs."""
+    settle: Duration = Field(default="1m", validate_default=True)
+    """How long the cluster may take to be as before."""
     data: str = ""
     """Where the job may write, as Spark names it; the drill makes a folder with its run's name there, and removes it.
     Default: the run's own folder on this machine, which every worker must share."""

@@ -30,6 +30,8 @@ from muster.watch.round import Round, run_round
 DAY = timedelta(days=1)
 LATER = 10 * DAY
 """More than a weekly slot and its grace."""
+FIRST_SLOT = (datetime.now(UTC) + DAY).replace(microsecond=0)
+"""The ledger's clock is the true one: where the week's slots lie must not depend on the day on which this is run."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def plan(name: str = "restore-shop", environment: str = "test", **more: Any) -> 
     content = {"name": name, "kind": "restore", "environment": environment, "owner": "shop team", "restore": {}}
     guarded = {"approval": {}} if environment == "production" else {}
     windows = {"windows": [{"from": "00:00", "until": "23:59"}]} if environment == "production" else {}
-    cadence = {"interval": "7d", "grace": "1d", **windows}
+    cadence = {"interval": "7d", "anchor": FIRST_SLOT, "grace": "1d", **windows}
     return Plan.model_validate({**content, "target": {"type": "paper"}, "cadence": cadence, **guarded, **more})
 
 

@@ -1,0 +1,123 @@
+"""Jobs that break what they promise once a task of theirs is run again, and one that does not.
+
+They are run by the workload `user`, as a team's own job is. Their tasks sleep more than they compute, so that a fault
+finds them at work however fast the machine is.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+from uuid import uuid4
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from tasks.spark.workloads.workload import Place
+
+ROWS, PARTS = 400, 8
+_TASK_SECONDS, _LONG_SECONDS = 0.6, 60.0
+_SCHEMA = "key bigint, id bigint"
+Rows = Iterable[tuple[int, int]]
+
+
+def job(spark: "SparkSession", place: "Place", parameters: Mapping[str, str]) -> "DataFrame | None":
+    """Count to `ROWS`, shuffle, and write; `does` says how the reducing side behaves."""
+    does = parameters["does"]
+    if does == "fails":
+        raise RuntimeError("the job cannot be run")
+    if does == "appends":
+        _append(spark, place)
+        return None
+    marks = _path(f"{place.lap}/marks")
+    marks.mkdir(parents=True)
+    return spark.createDataFrame(_shuffled(spark).mapPartitions(_reduce(does, marks)), _SCHEMA)
+
+
+def leave_partial_file(spark: "SparkSession", place: "Place", parameters: Mapping[str, str]) -> None:
+    """A committer that cleans up after itself, but not when it was disturbed."""
+    frame = job(spark, place, {**parameters, "does": "well"})
+    if frame is not None:
+        frame.write.mode("overwrite").parquet(place.output)
+    if place.disturbed:
+        left = _path(place.output) / "_temporary" / "0" / "part-00000.parquet"
+        left.parent.mkdir(parents=True)
+        left.write_bytes(b"PAR1")
+
+
+def leave_unmarked(spark: "SparkSession", place: "Place", parameters: Mapping[str, str]) -> None:
+    """A committer that does not mark its output complete when it was disturbed."""
+    frame = job(spark, place, {**parameters, "does": "well"})
+    if frame is not None:
+        frame.write.mode("overwrite").parquet(place.output)
+    if place.disturbed:
+        (_path(place.output) / "_SUCCESS").unlink()
+
+
+def invariant(spark: "SparkSession", place: "Place") -> list[str]:
+    """The sum of all ids is known; the job `shifts` one where it was disturbed."""
+    total = spark.read.parquet(place.output).groupBy().sum("id").collect()[0][0]
+    expected = ROWS * (ROWS - 1) // 2
+    return [] if total == expected else [f"the ids add up to {total}, not to {expected}"]
+
+
+def shift(spark: "SparkSession", place: "Place", parameters: Mapping[str, str]) -> "DataFrame | None":
+    """A job whose result is off by one when it was disturbed."""
+    from pyspark.sql import functions as f
+
+    frame = job(spark, place, {**parameters, "does": "well"})
+    return frame if frame is None or not place.disturbed else frame.withColumn("id", f.col("id") + 1)
+
+
+def _shuffled(spark: "SparkSession") -> Any:
+    numbers = spark.sparkContext.parallelize(range(ROWS), PARTS)
+    return numbers.map(lambda n: (n % (2 * PARTS), n)).partitionBy(PARTS)
+
+
+def _is_again(marks: Path) -> bool:
+    """Whether this partition was begun before: whoever begins it leaves a mark."""
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    number = context.partitionId() if context else 0
+    try:
+        (marks / str(number)).touch(exist_ok=False)
+    except FileExistsError:
+        return True
+    return False
+
+
+def _reduce(does: str, marks: Path) -> Callable[[Rows], Iterator[tuple[int, int]]]:
+    """The reducing side: well behaved the first time, whatever it does when it is run again."""
+
+    def reduce(rows: Rows) -> Iterator[tuple[int, int]]:
+        is_bad = _is_again(marks) and does != "well"
+        time.sleep(_LONG_SECONDS if is_bad and does == "hangs" else _TASK_SECONDS)
+        if is_bad and does == "drops":
+            return
+        for key, number in rows:
+            yield key, number + (1 if is_bad and does == "differs" else 0)
+
+    return reduce
+
+
+def _append(spark: "SparkSession", place: "Place") -> None:
+    """A sink that is not idempotent: each task writes its rows at once, under a name of its own, and then goes on."""
+    import json
+
+    folder = _path(place.output)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def write(rows: Rows) -> None:
+        path = folder / f"part-{uuid4().hex}.json"
+        path.write_text("".join(json.dumps({"key": k, "id": n}) + "\n" for k, n in rows), encoding="utf-8")
+        time.sleep(_TASK_SECONDS)
+
+    _shuffled(spark).foreachPartition(write)
+    (folder / "_SUCCESS").touch()
+
+
+def _path(uri: str) -> Path:
+    return Path(os.fspath(urlparse(uri).path))
