@@ -35,6 +35,7 @@ bench: .venv/.test
 	@.venv/bin/python -m bench.failover
 	@.venv/bin/python -m bench.client
 	@.venv/bin/python -m bench.checker
+	@.venv/bin/python -m bench.spark
 
 .venv/.drill: locks/drill.txt pyproject.toml
 	@$(NEEDS_PYTHON)

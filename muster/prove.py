@@ -69,7 +69,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Doubt:
-    """A check must say `inconclusive`, for the reason given, and the drill must not pass: nothing was shown either way."""
+    """A check must say `inconclusive`, for the reason given, and the drill must not pass: nothing was shown."""
 
     check: str
     saying: str = ""

@@ -1,8 +1,8 @@
 """The verbs of a Spark stress drill, and their undos.
 
-Promises: nothing is started before the cluster proved fit; a fault strikes by the job's own progress, and only what the
-plan's blast radius allows, never an application that is not ours; every lap's result is digested where it lies; whatever
-happens, faults are ended and nothing of the run is left.
+Promises: nothing is started before the cluster proved fit; a fault strikes by the job's own progress, and only what
+the plan's blast radius allows, never an application that is not ours; every lap's result is digested where it lies;
+whatever happens, faults are ended and nothing of the run is left.
 """
 
 import hashlib
@@ -153,5 +153,3 @@ def brief(plan: Plan) -> dict[str, Any]:
     """The workload's keys are checked before anything is on record."""
     open_workload(spec_of(plan).workload)
     return {}
-
-

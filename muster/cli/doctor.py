@@ -22,7 +22,7 @@ from rich.text import Text
 
 from evidence.errors import EvidenceError
 from evidence.keys import load_public
-from muster.errors import MusterError
+from muster.errors import MusterError, UsageError
 from muster.ledger.glance import glance
 from muster.notify.routes import check_plan_routes, load_routes
 from muster.plan import find_plan, load_plans, plan_files
@@ -34,6 +34,7 @@ from tasks.estate.card import read_card
 from tasks.estate.loopback import HOST, free_ports
 from tasks.estate.objects import weed
 from tasks.postgres.binaries import every_installation, wheel_binaries
+from tasks.spark.java import find_java, spark_home
 
 _ROOM = 2 * 2**30
 """Bytes that the estate, its backups and one restore of the demo shop take at most."""
@@ -104,6 +105,16 @@ def _tools(_: Settings) -> Iterator[Line]:
         yield Line(tool, _version_of(Path(found), argument) if found else f"not installed; {purpose}")
 
 
+def _spark(_: Settings) -> Iterator[Line]:
+    try:
+        java, home = find_java(), spark_home()
+    except UsageError as error:
+        yield Line("spark", f"{error.message}; only Spark drills that start here need it: {error.advice}")
+        return
+    yield Line("spark", f"{metadata.version('pyspark')}, {home}")
+    yield Line("java", f"{java.version} of the {java.source}, {java.home}")
+
+
 def _disk(settings: Settings) -> Iterator[Line]:
     folder = _existing(settings.root)
     free = shutil.disk_usage(folder).free
@@ -172,6 +183,7 @@ _LOOKS: tuple[tuple[str, Look], ...] = (
     ("machine", _machine),
     ("postgresql", _postgres),
     ("tools", _tools),
+    ("spark", _spark),
     ("disk", _disk),
     ("ports", _ports),
     ("estate", _estate),

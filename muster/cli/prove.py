@@ -61,7 +61,7 @@ def _catalogue(kind: str) -> ModuleType:
         if error.name != module:
             raise
         raise UsageError(
-            f"there is no catalogue of faults for {kind!r}", "try `muster prove restore` or `muster prove failover`"
+            f"there is no catalogue of faults for {kind!r}", "try `muster prove restore`, `failover` or `spark`"
         ) from None
 
 

@@ -1,8 +1,8 @@
 """Answers computed without Spark: the hash that Spark's `xxhash64` computes, over columns of whole numbers.
 
-Promise: `hash_rows` is what `xxhash64(a, b, ...)` of bigint columns is in Spark: XXH64 of each value's eight bytes (little
-endian), seeded with 42 and then with the hash so far. Source: the xxHash specification, section "XXH64"; Spark's SQL
-reference, `xxhash64`. Both are held against each other by tests.
+Promise: `hash_rows` is what `xxhash64(a, b, ...)` of bigint columns is in Spark: XXH64 of each value's eight bytes
+(little endian), seeded with 42 and then with the hash so far. Source: the xxHash specification, section "XXH64";
+Spark's SQL reference, `xxhash64`. Both are held against each other by tests.
 """
 
 from collections.abc import Callable, Iterator
@@ -63,7 +63,7 @@ def chunks(rows: int) -> Iterator[Longs]:
 
 
 def answer_of(rows: int, result: Callable[[Longs], tuple[Longs, Longs]]) -> Answer:
-    """The answer of a job that makes one row of each id: `result` gives the hash of each, and the number of its part."""
+    """The answer of a job that makes one row of each id: `result` gives its hash, and the number of its part."""
     parts: dict[str, list[Digest]] = {}
     for ids in chunks(rows):
         hashes, places = result(ids)

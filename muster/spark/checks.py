@@ -1,7 +1,8 @@
 """The Spark stress drill's checks: pure functions from the journal to findings.
 
-Promises: none touches a system; what was not observed is `inconclusive`, never a pass; a fault that was not seen to land
-makes the drill inconclusive, however right the answer is. Each is shown to catch its planted fault by `muster prove spark`.
+Promises: none touches a system; what was not observed is `inconclusive`, never a pass; a fault that was not seen to
+land makes the drill inconclusive, however right the answer is. Each is shown to catch its planted fault by `muster
+prove spark`.
 """
 
 from collections.abc import Sequence
@@ -24,13 +25,11 @@ from muster.spark.measuring import (
     pairs_of,
     regained,
     spread_of,
-    struck_in,
 )
 from muster.spark.observations import ClusterSeen, Known, Lap, LapMeasured, Missed, Struck
 from muster.spark.section import spec_of
 from muster.spark.spec import Expect, Fault
 from muster.spark.trend import trend
-
 
 _NO_PAIR = "no disturbed lap has an answer and a warmed-up lap beside it"
 _WARM = "leave `warm` on, or ask for `repeats`"
@@ -146,7 +145,9 @@ def digests_add_up(history: History, _plan: Plan) -> Finding:
 def output_is_complete(history: History, plan: Plan) -> Finding:
     """What was written is all there, is marked complete, and nothing else is there."""
     expected = "each output is complete, and nothing extra is in it"
-    looked = [(lap, lap.inspection.output) for lap in _judged(history, plan) if lap.inspection and lap.inspection.output]
+    looked = [
+        (lap, lap.inspection.output) for lap in _judged(history, plan) if lap.inspection and lap.inspection.output
+    ]
     if not looked:
         if any(lap.inspection for lap in _judged(history, plan)):
             return Finding(check="output", verdict=None, expected=expected, seen="the job writes no files")
@@ -253,7 +254,7 @@ def loss_is_noticed(history: History, plan: Plan) -> Finding:
 def capacity_is_back(history: History, plan: Plan) -> Finding:
     """As many cores as before were there again in time."""
     return _within("regained", "as many cores as before are there again", regained(history), spec_of(plan).regain,
-                   "spark.regain", "see how the cluster replaces executors, and how long its manager takes")  # fmt: skip
+                   "spark.regain", "see how the cluster replaces executors, and how long it takes")  # fmt: skip
 
 
 def _within(check: str, what: str, found: Spread | None, limit: timedelta | None, key: str, advice: str) -> Finding:
@@ -269,7 +270,9 @@ def _within(check: str, what: str, found: Spread | None, limit: timedelta | None
 def blast_radius_is_kept(history: History, plan: Plan) -> Finding:
     """No more was hit than the plan allows, and nothing that is not ours."""
     radius, fault = spec_of(plan).blast_radius, spec_of(plan).fault.type
-    expected = f"at most {radius.executors} executors and {radius.workers} workers are hit at once, all of our application"
+    expected = (
+        f"at most {radius.executors} executors and {radius.workers} workers are hit at once, all of our application"
+    )
     struck = history.observed(Struck)
     if fault is Fault.RESTART_WORKERS:
         expected = "every worker is hit, as the plan allows, and nothing else"

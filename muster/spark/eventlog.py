@@ -1,8 +1,8 @@
 """Spark's event log, read: what ran where, what was lost, what it cost. Pure over a file.
 
-Promises: only what is known by name is read, so that logs of other Spark versions do; a log that was cut says so; nothing
-of the environment, of query plans or of anybody's data leaves it (`public_events`).
-Source: Spark's `JsonProtocol`, "Monitoring and Instrumentation".
+Promises: only what is known by name is read, so that logs of other Spark versions do; a log that was cut says so;
+nothing of the environment, of query plans or of anybody's data leaves it (`public_events`). Source: Spark's
+`JsonProtocol`, "Monitoring and Instrumentation".
 """
 
 import json
@@ -229,8 +229,9 @@ def settings_that_matter(log: Log) -> dict[str, str]:
     return {key: log.settings[key] for key in MATTERS if key in log.settings}
 
 
-_DROPPED = frozenset({"Task Executor Metrics", "Accumulables", "RDD Info", "Parent IDs", "Details", "Accumulator Updates",
-                      "Stack Trace", "Full Stack Trace", "User", "Message", "Description", "Failure Reason", "Exception"})  # fmt: skip
+_DROPPED = frozenset({"Task Executor Metrics", "Accumulables", "RDD Info", "Parent IDs", "Details",
+                      "Accumulator Updates", "Stack Trace", "Full Stack Trace", "User", "Message", "Description",
+                      "Failure Reason", "Exception"})  # fmt: skip
 """What may quote somebody's data, or is not judged."""
 
 

@@ -83,7 +83,7 @@ class Known(Observation):
 
     question: Question
     basis: Literal["mathematics", "baseline", "invariant"]
-    """`mathematics`: computed without Spark. `baseline`: the first undisturbed lap. `invariant`: the job's own rule alone."""
+    """`mathematics`: computed without Spark. `baseline`: the first undisturbed lap. `invariant`: the job's own rule."""
     answer: Answer | None
     """Of mathematics; a baseline's is that of its lap."""
     compared: str

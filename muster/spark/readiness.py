@@ -12,7 +12,7 @@ def findings_of(seen: ClusterSeen, spec: SparkSpec) -> tuple[Finding, ...]:
 
 def _reachable(seen: ClusterSeen) -> Finding:
     return judge("reachable", not seen.problems, "the cluster answers, and takes applications",
-                 "; ".join(seen.problems) or f"{seen.manager} answers", "start it, or mend the plan's target")  # fmt: skip
+                 "; ".join(seen.problems) or f"{seen.manager} answers", "start it, or mend its address")  # fmt: skip
 
 
 def _workers(seen: ClusterSeen, spec: SparkSpec) -> Finding:

@@ -60,7 +60,10 @@ def remember(history: History) -> dict[str, Any]:
     plan = Plan.recorded(history[0].body["plan"])
     spec, now, right = spec_of(plan), delay_of(history), known(history)
     delays = _delays(history, spec)
-    kept: dict[str, Any] = {"of": subject_of(spec), "delays": [*delays, *([round(now, 3)] if now is not None else [])][-KEPT:]}
+    kept: dict[str, Any] = {
+        "of": subject_of(spec),
+        "delays": [*delays, *([round(now, 3)] if now is not None else [])][-KEPT:],
+    }
     baseline = next((lap for lap in laps_of(history, "undisturbed") if lap.inspection), None)
     if right and right.basis == "baseline" and baseline and baseline.inspection:
         kept["baseline"] = {

@@ -30,7 +30,7 @@ def _unfit(saying: str) -> Ending:
 ANSWERS = (
     Form("dropped-partition", "a job that yields nothing for a partition that is done again",
          stress(workload=job("drops")), Check("answer", "rows, not")),
-    Form("doubled-rows", "a sink that is not idempotent: what a lost task had written stays beside what its second attempt writes",
+    Form("doubled-rows", "a sink that is not idempotent: what a lost task had written stays beside its second attempt",
          stress(workload=job("appends")), Check("answer", "(+")),
     Form("other-values", "a job whose partition differs when it is computed again",
          stress(workload=job("differs")), Check("answer", "not the same")),
@@ -66,7 +66,8 @@ AIM = (
 
 EVIDENCE = (
     Form("other-scale", "an answer of another scale",
-         stress(workload=_SORT, drill=instead("answer", steps.ask_of_another_scale)), Check("comparable", "the answer is of")),
+         stress(workload=_SORT, drill=instead("answer", steps.ask_of_another_scale)),
+         Check("comparable", "the answer is of")),
     Form("other-baseline", "a baseline that is not that of the last pass",
          stress(earlier=steps.was_different), Check("comparable", "not that of the last pass")),
     Form("cut-digest", "a digest of which a part was lost",
@@ -76,7 +77,8 @@ EVIDENCE = (
     Form("lost-log", "an event log that is not there",
          stress(drill=first("account", steps.lose_event_logs)), Doubt("event log", "is not there")),
     Form("worker-lost", "a worker that dies when all seems over",
-         stress(settle="3s", drill=first("settle", steps.kill_a_worker_for_good)), Check("as before", "1 of 2 workers")),
+         stress(settle="3s", drill=first("settle", steps.kill_a_worker_for_good)),
+         Check("as before", "1 of 2 workers")),
     Form("failing-undo", "a drill that does not undo a step", stress(drill=leaving("baseline")), Check("left behind")),
 )
 
@@ -103,10 +105,13 @@ UNFIT = (
 
 HEALTHY = (
     Form("kill-executor", "an executor killed while it reduces", stress()),
-    Form("kill-in-map", "an executor killed while it maps", stress(workload=_SORT, warm=True, fault={"during": "map", "after": 0.1})),
-    Form("terasort", "a sort, an executor killed while it reduces", stress(workload={**_SORT, "rows": 400_000}, warm=True, objectives={"rto": "2m"}, slowdown=50.0)),
+    Form("kill-in-map", "an executor killed while it maps",
+         stress(workload={**_SORT, "rows": 400_000}, fault={"during": "map", "after": 0.1})),
+    Form("terasort", "a sort, an executor killed while it reduces",
+         stress(workload={**_SORT, "rows": 400_000}, warm=True, objectives={"rto": "2m"}, slowdown=50.0)),
     Form("kill-worker", "a worker killed with its executor", stress(fault={"type": "kill-worker", "after": 0.2})),
-    Form("restart-master", "the master killed, and started again", stress(fault={"type": "restart-master", "lasts": "2s"})),
+    Form("restart-master", "the master killed, and started again",
+         stress(fault={"type": "restart-master", "lasts": "2s"})),
     Form("freeze-executor", "an executor frozen for a while", stress(fault={"type": "freeze-executor", "lasts": "3s"})),
     Form("fails-loudly", "a job that fails, as the plan expects", stress(expect="failure", **_ONE_CHANCE)),
 )

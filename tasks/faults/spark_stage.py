@@ -1,7 +1,7 @@
 """The stage of one Spark form: the plan of a drill on a cluster of its own.
 
-Promises: two stages share nothing, so that forms can run side by side; of a stage nothing is left. Times are as short as
-they can be and still show what they are to show.
+Promises: two stages share nothing, so that forms can run side by side; of a stage nothing is left. Times are as
+short as they can be and still show what they are to show.
 """
 
 import shutil

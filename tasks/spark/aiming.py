@@ -38,7 +38,7 @@ def _greatest(places: Sequence[int], sizes: list[int]) -> Sequence[int]:
 
 
 def reached(stages: tuple[Stage, ...], aim: Aim, fault: FaultSpec) -> Stage | None:
-    """The stage that is aimed at, once it runs and so many of its tasks have ended; `None` before, and after it ended."""
+    """The stage that is aimed at, once it runs and so many of its tasks have ended; `None` before and after."""
     ran = first_attempts(stages)
     if len(ran) <= aim.ordinal:
         return None

@@ -1,7 +1,8 @@
 """The course of a stress drill: sessions and laps in their order, faults struck in the midst of them.
 
-Promises: undisturbed laps begin only when the cluster has as many cores as the session began with; a fault strikes when the
-job's own progress says so, and not after; what is hit is never more than the blast radius; a lap that hangs is ended.
+Promises: undisturbed laps begin only when the cluster has as many cores as the session began with; a fault strikes
+when the job's own progress says so, and not after; what is hit is never more than the blast radius; a lap that
+hangs is ended.
 """
 
 import time
@@ -155,9 +156,12 @@ class Course:
         """Strike when the moment has come; end what lasts when its time is over."""
         if strike.struck is None:
             self._try_to_strike(strike, number, group)
-        elif self._spec.fault.type.lasts and not strike.healed:
-            if time.monotonic() >= strike.since + self._spec.fault.lasts.total_seconds():
-                self._heal(strike, number)
+        elif self._is_to_end(strike):
+            self._heal(strike, number)
+
+    def _is_to_end(self, strike: _Strike) -> bool:
+        until = strike.since + self._spec.fault.lasts.total_seconds()
+        return self._spec.fault.type.lasts and not strike.healed and time.monotonic() >= until
 
     def _try_to_strike(self, strike: _Strike, number: int, group: str) -> None:
         stages = self._running.stages(group)

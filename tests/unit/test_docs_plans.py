@@ -13,11 +13,13 @@ from muster.failover.spec import ClientSpec, Degraded, Detection, Failback, Fail
 from muster.plan import Approval, Objectives, Plan
 from muster.restore.spec import RestoreSpec
 from muster.settings import Settings
+from muster.spark.spec import BlastRadius, Fault, FaultSpec, SparkSpec
+from muster.spark.spec import Ready as SparkReady
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Pages also show policies, routes and pipelines; what speaks of one of these is a plan, or a part of one.
-OF_A_PLAN = re.compile(r"^(kind|target|cadence|objectives|approval|restore|failover):", re.MULTILINE)
+OF_A_PLAN = re.compile(r"^(kind|target|cadence|objectives|approval|restore|failover|spark):", re.MULTILINE)
 PLANS = [
     pytest.param(block, id=f"{path.stem}-{number}")
     for path in sorted(DOCS.rglob("*.md"))
@@ -30,6 +32,7 @@ REST = {
 }  # fmt: skip
 RESTORE = (DOCS / "restore.md").read_text("utf-8")
 FAILOVERS = ("patroni", "patroni-clusters", "streaming", "embedded-regions", "aurora-global", "rds-replica")
+SPARK, SPARK_TARGETS = ((DOCS / page).read_text("utf-8") for page in ("spark.md", "spark-targets.md"))
 FAILOVER = (DOCS / "failover.md").read_text("utf-8")
 
 
@@ -49,6 +52,8 @@ def test_a_plan_in_the_docs_is_a_plan(block, tmp_path):
     [
         *((RESTORE, kind) for kind in ("pgbackrest", "dump", "embedded")),
         *((FAILOVER, kind) for kind in FAILOVERS),
+        (SPARK, "embedded-spark"),
+        *((SPARK_TARGETS, kind) for kind in ("standalone", "kubernetes", "yarn", "emr", "databricks")),
     ],
     ids=lambda value: value if len(value) < 40 else "page",
 )
@@ -83,6 +88,29 @@ def test_every_key_of_the_restore_section_is_documented():
     assert [key for key in RestoreSpec.model_fields if f"`{key}" not in RESTORE] == []
 
 
+def test_every_key_of_the_spark_section_is_documented():
+    documented = {key for row in re.findall(r"^\| (`[^|]+) \|", SPARK, re.M) for key in re.findall(r"`([\w.]+)`", row)}
+    nested = {"fault": FaultSpec, "blast_radius": BlastRadius, "ready": SparkReady}
+    keys = {f"{name}.{key}" for name, model in nested.items() for key in model.model_fields}
+    keys |= set(SparkSpec.model_fields) - set(nested)
+    assert sorted(keys - documented) == []
+
+
+@pytest.mark.parametrize("path", sorted(Path("tasks/spark/workloads").glob("[!_]*.py")), ids=lambda path: path.stem)
+def test_every_workload_and_its_keys_are_documented(path):
+    module = import_module(f"tasks.spark.workloads.{path.stem}")
+    if not hasattr(module, "WORKLOAD"):
+        return
+    name = path.stem.replace("_", "-")
+    (row,) = re.findall(rf"^\| `{name}` \|.*$", SPARK, re.M)
+    keys = set(module.WORKLOAD.model_fields) - {"type", "rows", "partitions", "seed"}
+    assert [key for key in sorted(keys) if f"`{key}`" not in row] == []
+
+
+def test_every_fault_is_documented():
+    assert [fault for fault in Fault if not re.search(rf"^\| `{fault}` \|", SPARK, re.M)] == []
+
+
 def test_every_key_of_a_plan_is_documented():
     documented = {
         key for row in re.findall(r"^\| (`[^|]+) \|", RESTORE, re.M) for key in re.findall(r"`([\w.]+)`", row)
@@ -91,7 +119,7 @@ def test_every_key_of_a_plan_is_documented():
     keys |= {f"approval.{key}" for key in Approval.model_fields}
     keys |= {f"objectives.{key}" for key in Objectives.model_fields}
     assert keys <= documented
-    assert set(Plan.model_fields) - {"approval", "objectives", "restore", "failover"} <= documented
+    assert set(Plan.model_fields) - {"approval", "objectives", "restore", "failover", "spark"} <= documented
     assert {key for key in documented if key.startswith(("cadence.", "approval.", "objectives."))} == keys
 
 

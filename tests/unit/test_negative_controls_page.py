@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from tasks.faults import failover, restore
+from tasks.faults import failover, restore, spark
 
 PAGE = Path(__file__).parents[2] / "docs" / "negative-controls.md"
 
 HEAD = """# Negative controls
 
 A drill that could not fail proves nothing. `muster prove KIND` runs a drill, the very one that your plans run, against
-faults that are planted on purpose, and against healthy forms that must pass. `KIND` is `restore` or `failover`.
+faults that are planted on purpose, and against healthy forms that must pass. `KIND` is `restore`,
+`failover` or `spark`.
 
 - A fault counts as caught only when the check named here says `fail` (or the drill ends as named here). Whatever else
   was seen, any other end is printed as NOT CAUGHT, with what was seen.
@@ -37,7 +38,14 @@ Two checks have no form here. `versions`: no server streams from one of another 
 is no fault of the system: it makes a rehearsal inconclusive, never passed.
 """
 
-PARTS = ((RESTORE, restore.GROUPS), (FAILOVER, failover.GROUPS))
+SPARK = """# The stress drill: `muster prove spark`
+
+Every form starts a cluster of its own from wheels: a master, two workers, a driver. The jobs sleep more than they
+compute, so that a fault finds them at work; those that are planted behave until a task of theirs is run again. Where a
+check must say `inconclusive`, anything else is NOT CAUGHT: a fault that hit nothing is none that was survived.
+"""
+
+PARTS = ((RESTORE, restore.GROUPS), (FAILOVER, failover.GROUPS), (SPARK, spark.GROUPS))
 
 
 def render() -> str:

@@ -75,7 +75,12 @@ def executor(name: str, host: str, active: int = 0, cached: int = 0, alive: bool
     return Executor(id=name, host=host, is_active=alive, cores=1, active_tasks=active, cached_bytes=cached)
 
 
-EXECUTORS = (executor("0", "h0"), executor("1", "h1", active=1), executor("2", "h1", cached=9), executor("3", "h2", 9, 9, False))
+EXECUTORS = (
+    executor("0", "h0"),
+    executor("1", "h1", active=1),
+    executor("2", "h1", cached=9),
+    executor("3", "h2", 9, 9, False),
+)
 MOMENT = Moment(lap=2, group="g", application="app", stage=REDUCED, executors=EXECUTORS)
 
 

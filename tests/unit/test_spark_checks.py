@@ -51,7 +51,12 @@ def disturbed(**changes: Any) -> tuple[Any, ...]:
 
 
 def known(basis: str, **changes: Any) -> dict[str, Known]:
-    usual = {"question": QUESTION, "basis": basis, "answer": RIGHT if basis == "mathematics" else None, "compared": "rows"}
+    usual = {
+        "question": QUESTION,
+        "basis": basis,
+        "answer": RIGHT if basis == "mathematics" else None,
+        "compared": "rows",
+    }
     return {"answer": Known.model_validate(usual | changes)}
 
 
@@ -106,7 +111,8 @@ CASES = [
     ("noticed", {}, {"notice": "100ms"}, FAIL, "0.20 s"),
     ("noticed", {"landings": ()}, {"notice": "1s"}, DARK, "never"),
     ("regained", {}, {"regain": "3s"}, FAIL, "4.0 s"),
-    ("regained", {"landings": (LANDED.model_copy(update={"regained_seconds": None}),)}, {"regain": "9s"}, DARK, "never"),
+    ("regained", {"landings": (LANDED.model_copy(update={"regained_seconds": None}),)}, {"regain": "9s"},
+     DARK, "never"),
     ("output", {"laps": disturbed(inspection=inspected(output=WRITTEN.model_copy(update={"extra": ("_temporary/",)})))},
      {}, FAIL, "_temporary/ does not belong"),
     ("output", {"laps": disturbed(inspection=inspected(output=WRITTEN.model_copy(update={"missing": ("day=1",)})))},
@@ -132,7 +138,8 @@ CASES = [
     ("event log", {"logs": (*MEASURED[:2], measured(2, whole=False))}, {}, DARK, "was cut"),
     ("event log", {"logs": MEASURED[:2]}, {}, DARK, "not observed"),
     ("as before", {"results": {"settle": cluster("settle", 1)}}, {}, FAIL, "1 of 2"),
-    ("as before", {"results": {"settle": cluster("settle", applications=(f"muster-{RUN}",))}}, {}, FAIL, "our application"),
+    ("as before", {"results": {"settle": cluster("settle", applications=(f"muster-{RUN}",))}}, {},
+     FAIL, "our application"),
     ("as before", {"results": {"settle": cluster("settle", applications=("somebody's",))}}, {}, PASS, "2 of 2"),
     ("as before", {"results": {"settle": None}}, {}, DARK, "not observed"),
     ("left behind", {"undone": False}, {}, FAIL, "not undone"),

@@ -50,7 +50,13 @@ LINES = [json.dumps(event) for event in EVENTS]
 
 def test_what_ran_is_read() -> None:
     log = read_log(LINES)
-    assert (log.application, log.spark, log.started_ms, log.ended_ms, log.is_whole) == ("app-1", "4.3.0", 10, 2000, True)
+    assert (log.application, log.spark, log.started_ms, log.ended_ms, log.is_whole) == (
+        "app-1",
+        "4.3.0",
+        10,
+        2000,
+        True,
+    )
     life = log.executors["1"]
     assert (life.host, life.cores, life.added_ms, life.removed_ms, life.reason) == ("h1", 2, 20, 1700, "exit 137")
     assert [(s.id, s.attempt, s.completed_ms) for s in log.stages_of("lap-1")] == [(3, 0, 1600), (4, 1, None)]
