@@ -66,7 +66,9 @@ def run_deployment(
 ) -> str:
     """Run `KIND/PLAN` and wait for its end; returns the run's name once it ended, or its process died."""
     with _client(settings) as client, open_ledger(settings.ledger_url) as ledger:
-        parameters = {"plan": plan.name, "reason": reason, "requested_by": requested_by, "inject_error": inject_error}
+        parameters: dict[str, Any] = {
+            "plan": plan.name, "reason": reason, "requested_by": requested_by, "inject_error": inject_error
+        }  # fmt: skip
         parameters |= {"compare": list(compare)} if compare else {}
         try:
             flow_run = client.create_flow_run_from_deployment(

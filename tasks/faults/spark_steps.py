@@ -28,7 +28,7 @@ def strike_nothing(context: Context) -> None:
     def strike(_moment: Moment, victims: tuple[Victim, ...], _work: Work) -> tuple[str, ...]:
         return tuple(f"{victim.name}: SIGKILL" for victim in victims)
 
-    target_of(context).strike = strike  # type: ignore[method-assign]
+    target_of(context).strike = strike  # type: ignore[method-assign, assignment]
 
 
 def strike_too_late(context: Context) -> None:

@@ -19,7 +19,7 @@ def aim_at(stages: tuple[Stage, ...], variant: str, during: During) -> Aim | Non
 
 
 def _ordinal(ran: Sequence[Stage], during: During) -> int | None:
-    places = range(len(ran))
+    places = list(range(len(ran)))
     match during:
         case During.FIRST:
             found = places[:1]
@@ -32,7 +32,7 @@ def _ordinal(ran: Sequence[Stage], during: During) -> int | None:
     return found[0] if found else None
 
 
-def _greatest(places: Sequence[int], sizes: list[int]) -> Sequence[int]:
+def _greatest(places: list[int], sizes: list[int]) -> list[int]:
     best = max(places, key=sizes.__getitem__, default=None)
     return [] if best is None or not sizes[best] else [best]
 

@@ -16,6 +16,7 @@ from muster.spark.observations import Aim, Healed, Known, Lap, Missed, Question,
 from muster.spark.section import spec_of
 from muster.spark.spec import Expect, Fault, SparkSpec
 from tasks.spark.aiming import aim_at, busiest, is_over, most_cached, reached
+from tasks.spark.post import Told
 from tasks.spark.scene import target_of, work_of
 from tasks.spark.status import Executor, Stage
 from tasks.targets.stressable import Moment, Session, Stressable, Work
@@ -127,30 +128,23 @@ class Course:
     def _watched(self, number: int, kind: str, variant: str, group: str, strike: _Strike | None) -> Lap:
         """Wait for the lap's end, and strike on the way."""
         deadline = time.monotonic() + self._spec.lap_limit.total_seconds()
-        began = time.time_ns() // 1_000_000
-        while (told := self._running.ended()) is None:
+        began = _now_ms()
+        told: Told | None = None
+        while told is None and time.monotonic() < deadline:
             if strike and not strike.missed:
                 self._further(strike, number, group)
-            if time.monotonic() > deadline:
-                self._target.end_sessions(self._work)
-                told_state, error = "hung", f"not ended within {format_seconds(self._spec.lap_limit.total_seconds())}"
-                return self._as_lap(number, kind, variant, group, told_state, error, began)
             self._work.seconds_left()
             time.sleep(_NAP)
-        return Lap(
-            number=number, kind=kind, variant=variant, question=self._question, group=group,
-            applications=self._running.applications, state=told.state, error=told.error, began_ms=told.began_ms,
-            ended_ms=told.ended_ms, seconds=told.seconds, inspect_seconds=told.inspect_seconds,
-            inspection=told.inspection,
-        )  # type: ignore[arg-type]  # fmt: skip
-
-    def _as_lap(self, number: int, kind: str, variant: str, group: str, state: str, error: str, began: int) -> Lap:
-        now = time.time_ns() // 1_000_000
-        return Lap.model_validate(
-            {"number": number, "kind": kind, "variant": variant, "question": self._question, "group": group,
-             "applications": self._running.applications, "state": state, "error": error, "began_ms": began,
-             "ended_ms": now, "seconds": (now - began) / 1000}
-        )  # fmt: skip
+            told = self._running.ended()
+        if told is None:
+            self._target.end_sessions(self._work)
+            limit = format_seconds(self._spec.lap_limit.total_seconds())
+            ended = {"state": "hung", "error": f"not ended within {limit}", "began_ms": began, "ended_ms": _now_ms(),
+                     "seconds": (_now_ms() - began) / 1000}  # fmt: skip
+        else:
+            ended = told.model_dump(exclude={"number"})
+        of_the_lap = {"number": number, "kind": kind, "variant": variant, "question": self._question, "group": group}
+        return Lap.model_validate({**of_the_lap, "applications": self._running.applications, **ended})
 
     def _further(self, strike: _Strike, number: int, group: str) -> None:
         """Strike when the moment has come; end what lasts when its time is over."""
@@ -180,7 +174,7 @@ class Course:
         if not victims:
             return
         require_within(victims, self._target, self._work)
-        at_ms = time.time_ns() // 1_000_000
+        at_ms = _now_ms()
         done = self._target.strike(moment, victims, self._work)
         strike.since = time.monotonic()
         strike.struck = Struck(
@@ -201,7 +195,7 @@ class Course:
         done = self._target.heal(self._work)
         strike.healed = True
         if done:
-            self.context.observe(Healed(lap=number, at_ms=time.time_ns() // 1_000_000, done=done))
+            self.context.observe(Healed(lap=number, at_ms=_now_ms(), done=done))
 
     def _wait_for_capacity(self) -> None:
         """As many cores as at the session's best; what does not come back in time is told by the checks."""
@@ -300,6 +294,10 @@ def require_within(victims: tuple[Victim, ...], target: Stressable, work: Work) 
         left = {w.host for w in target.look("strike", work).alive} - {v.host for v in victims}
         if not left:
             raise Refusal(f"{fault} would leave no worker", "`blast_radius.last_worker` allows it")
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _spark_word(value: object) -> str:
