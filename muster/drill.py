@@ -15,7 +15,7 @@ from muster.errors import StepError
 from muster.finding import Finding
 from muster.journal import History, Journal, Observation
 from muster.plan import Plan
-from muster.summary import Measure, Phase, Traffic
+from muster.summary import Activity, Advice, Costs, Measure, Phase, Traffic
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -163,6 +163,9 @@ class Told:
     phases: tuple[Phase, ...]
     facts: tuple[tuple[str, str], ...]
     traffic: Traffic | None = None
+    activity: Activity | None = None
+    costs: Costs | None = None
+    advice: tuple[Advice, ...] = ()
 
 
 def _nothing(_: Any) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """The summary: everything a person is told about one run, as data. Reports and the terminal only render it."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -76,6 +78,120 @@ class Traffic(_Frozen):
     lag: tuple[Lag, ...] = ()
 
 
+class Strip(_Frozen):
+    """One executor through a lap: in each column of time the share of its cores at work, and of those at lost work."""
+
+    executor: str
+    host: str = ""
+    cores: int
+    since: float = 0.0
+    until: float | None = None
+    """Seconds into the lap when it was lost; `None`: not before the lap's end."""
+    busy: tuple[float, ...]
+    """Share at work that counts."""
+    lost: tuple[float, ...]
+    """Share at work that was lost."""
+    count: int = 1
+    """Executors that are told as one."""
+
+    @classmethod
+    def together(cls, strips: "Sequence[Strip]", executor: str) -> "Strip":
+        """Several executors as one; there is at least one of them."""
+        cores = sum(s.cores for s in strips)
+
+        def shares(columns: Iterable[tuple[float, ...]]) -> tuple[float, ...]:
+            return tuple(
+                round(sum(s.cores * share for s, share in zip(strips, column, strict=True)) / max(1, cores), 3)
+                for column in columns
+            )
+
+        return cls(
+            executor=executor,
+            cores=cores,
+            since=min(s.since for s in strips),
+            busy=shares(zip(*(s.busy for s in strips), strict=True)),
+            lost=shares(zip(*(s.lost for s in strips), strict=True)),
+            count=sum(s.count for s in strips),
+        )
+
+
+class Band(_Frozen):
+    """One attempt of a stage, from its submission to its end."""
+
+    stage: int
+    attempt: int
+    """0 is the first."""
+    start: float
+    end: float
+
+
+class LapChart(_Frozen):
+    """One lap's tasks over time. Moments are seconds into the lap."""
+
+    number: int
+    kind: str
+    """`undisturbed` or `disturbed`."""
+    variant: str = ""
+    """The named settings, where several are compared."""
+    seconds: float
+    column_seconds: float
+    strips: tuple[Strip, ...]
+    """All with as many columns."""
+    bands: tuple[Band, ...]
+    marks: tuple[Mark, ...]
+
+
+class Activity(_Frozen):
+    """Tasks over time: the worst disturbed lap, below the undisturbed one that it is compared with."""
+
+    laps: tuple[LapChart, ...]
+
+
+class Amount(_Frozen):
+    """How much, over some laps."""
+
+    median: float
+    least: float
+    most: float
+
+
+Unit = Literal["seconds", "bytes", "count", "times"]
+
+
+class Cost(_Frozen):
+    """One kind of cost, side by side."""
+
+    name: str
+    unit: Unit
+    amounts: tuple[Amount | None, ...]
+    """One for each column; `None` where there is no such thing."""
+
+
+class CostColumn(_Frozen):
+    """Laps that are told as one column."""
+
+    kind: str
+    """`undisturbed` or `disturbed`."""
+    variant: str = ""
+    """The named settings, where several are compared."""
+    laps: int
+
+
+class Costs(_Frozen):
+    """What laps cost, undisturbed and disturbed."""
+
+    columns: tuple[CostColumn, ...]
+    rows: tuple[Cost, ...]
+    note: str = ""
+
+
+class Advice(_Frozen):
+    """What was seen, and which setting would have made it cheaper."""
+
+    seen: str
+    advice: str
+
+
 class Summary(_Frozen):
     """One run as told to people."""
 
@@ -102,6 +218,11 @@ class Summary(_Frozen):
     """Label and value: the backup chosen, its size and age, the seed, the server's version, ..."""
     traffic: Traffic | None = None
     """Throughput over the run, where a client wrote all through it."""
+    activity: Activity | None = None
+    """Tasks over time, where a job ran in laps."""
+    costs: Costs | None = None
+    advice: tuple[Advice, ...] = ()
+    """What would have made it cheaper, the most certain first."""
     last_proven: str
     """When the negative controls were last run and what they caught, or that they never were."""
     muster_version: str

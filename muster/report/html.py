@@ -9,9 +9,8 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from muster.quantity import format_seconds
-from muster.report import wording
+from muster.report import activity, costs, traffic, wording
 from muster.report.timeline import lay_out
-from muster.report.traffic import plot
 from muster.summary import Summary
 
 
@@ -21,7 +20,14 @@ def render_html(summary: Summary) -> str:
     return (
         _environment()
         .get_template("report.html")
-        .render(run=told, timeline=lay_out(told), traffic=plot(told.traffic) if told.traffic else None, say=wording)
+        .render(
+            run=told,
+            timeline=lay_out(told),
+            traffic=traffic.plot(told.traffic) if told.traffic else None,
+            activity=activity.plot(told.activity) if told.activity else None,
+            say=wording,
+            costs=costs,
+        )
     )
 
 

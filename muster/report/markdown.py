@@ -9,11 +9,15 @@ from collections.abc import Iterable, Sequence
 
 from muster.finding import Finding
 from muster.quantity import format_seconds
-from muster.report import wording
+from muster.report import activity, costs, wording
 from muster.report.traffic import words_of
 from muster.summary import Summary
 
 _MOST_DETAIL = 40
+_LEGEND = (
+    f"All laps on one axis; the higher, the more of an executor's cores at work; {activity.LOST} work that was lost,"
+    f" {activity.IDLE} nothing to do."
+)
 _ESCAPED = str.maketrans({c: f"\\{c}" for c in "\\`*_[]|~$"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _BARE_LINK = re.compile(r"(?i)(https?|ftp|www)([:.])")  # what a renderer would make a web link by itself
 
@@ -21,7 +25,18 @@ _BARE_LINK = re.compile(r"(?i)(https?|ftp|www)([:.])")  # what a renderer would 
 def render_markdown(summary: Summary) -> str:
     """The report as GitHub-flavoured Markdown."""
     told = wording.readable(summary)
-    parts = (_head(told), _measures(told), _traffic(told), _phases(told), _checks(told), _facts(told), _foot(told))
+    parts = (
+        _head(told),
+        _measures(told),
+        _traffic(told),
+        _activity(told),
+        _phases(told),
+        _checks(told),
+        _costs(told),
+        _advice(told),
+        _facts(told),
+        _foot(told),
+    )
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -47,6 +62,13 @@ def _measures(run: Summary) -> str:
 
 def _traffic(run: Summary) -> str:
     return f"## What clients saw\n\n{escaped(words_of(run.traffic))}" if run.traffic else ""
+
+
+def _activity(run: Summary) -> str:
+    if run.activity is None:
+        return ""
+    lines = _fenced(activity.text_of(run.activity), "text")
+    return f"## Tasks over time\n\n{escaped(activity.words_of(run.activity))}\n\n{lines}\n\n{escaped(_LEGEND)}"
 
 
 def _phases(run: Summary) -> str:
@@ -75,6 +97,19 @@ def _more(finding: Finding) -> str:
     if finding.detail:
         told += f"\n\n{_fenced(finding.detail)}"
     return told
+
+
+def _costs(run: Summary) -> str:
+    if run.costs is None:
+        return ""
+    heads = ("", *(escaped(costs.head_of(column)) for column in run.costs.columns))
+    rows = ((row.name, *(costs.words_of(amount, row.unit) for amount in row.amounts)) for row in run.costs.rows)
+    return _table(f"## What it cost\n\n{escaped(costs.caption_of(run.costs))}", heads, rows)
+
+
+def _advice(run: Summary) -> str:
+    points = "\n".join(f"- {escaped(each.seen)} → {escaped(each.advice)}" for each in run.advice)
+    return f"## What would have made it cheaper\n\n{points}" if points else ""
 
 
 def _facts(run: Summary) -> str:
@@ -110,14 +145,14 @@ def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> s
     return "\n".join((f"{title}\n", *head, *lines)) if lines else ""
 
 
-def _fenced(lines: Sequence[str]) -> str:
+def _fenced(lines: Sequence[str], kind: str = "diff") -> str:
     """A block of lines as they are, in a fence longer than any run of backticks within."""
     shown = list(lines[:_MOST_DETAIL])
     longest = max((len(ticks) for line in shown for ticks in re.findall("`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
     if len(lines) > _MOST_DETAIL:
         shown.append(f"+{len(lines) - _MOST_DETAIL} more in the HTML report")
-    return "\n".join((f"{fence}diff", *shown, fence))
+    return "\n".join((f"{fence}{kind}", *shown, fence))
 
 
 def _signed(word: str) -> str:

@@ -16,23 +16,26 @@ from rich.text import Text
 from muster.finding import Finding
 from muster.quantity import format_seconds
 from muster.report import wording
+from muster.report.activity import lap_lines, title_of
 from muster.summary import Phase, Summary
 
 _MOST_DETAIL = 6
+_MOST_ADVICE = 3
 _WIDEST = 120  # longer lines are harder to read, not easier
 _NARROWEST = 40
 _LONGEST = 400  # characters of one value; the report has all of it
 _LONGEST_NAME = 24
 _STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", wording.NOT_ASKED: "dim"}
 _BARS = {"load": "·", "recovery": "█", "verification": "▒", "undo": "░"}
-_ASCII = str.maketrans("✓✕–·…━→█▒░’", "+x--~=>#=.'")
+_ASCII = str.maketrans("✓✕–·…━→▁▂▃▄▅▆▇█▒░’", "+x--~=>...::||#=.'")
 
 
 def render_terminal(summary: Summary, console: Console, *, bundle: str, verify: str) -> None:
     """Print the summary; `bundle` is where the evidence lies, `verify` the command that verifies it."""
     sheet = _Sheet(console, max(_NARROWEST, min(console.width, _WIDEST)))
     told = wording.readable(summary)
-    for part in (_headline, _measures, _phases, _checks):
+    parts = [_headline, _measures, _phases, *([_laps] if told.activity else []), _checks]
+    for part in (*parts, *([_advice] if told.advice else [])):
         part(sheet, told)
         sheet.verbatim("")
     _evidence(sheet, told, wording.printable(bundle), wording.printable(verify))
@@ -167,6 +170,26 @@ def _bar(sheet: _Sheet, phase: Phase, scale: float, room: int) -> Text:
     left = min(int(phase.start * scale), room - 1)
     length = min(max(1, ceil(phase.seconds * scale)), room - left)
     return sheet.text(" " * left + _BARS.get(phase.lane, "░") * length, _style_of(phase))
+
+
+def _laps(sheet: _Sheet, run: Summary) -> None:
+    """A line for each lap that is shown: how many cores were at work, and where work was lost, on one axis."""
+    if run.activity is None:
+        return
+    heads = [sheet.fit(title_of(lap), sheet.width // 2) for lap in run.activity.laps]
+    widths = _widths([(head,) for head in heads])
+    room = max(8, sheet.width - 4 - widths[0])
+    for head, (_, cells) in zip(heads, lap_lines(run.activity, room), strict=True):
+        sheet.row((head, sheet.text(cells, "cyan")), (*widths, room))
+
+
+def _advice(sheet: _Sheet, run: Summary) -> None:
+    sheet.line(sheet.text("What would have made it cheaper", "bold"))
+    for each in run.advice[:_MOST_ADVICE]:
+        sheet.line(sheet.text(each.seen, "dim"))
+        sheet.line(sheet.text(each.advice), lead=sheet.text("→ "), indent=4)
+    if len(run.advice) > _MOST_ADVICE:
+        sheet.line(sheet.text(f"+{len(run.advice) - _MOST_ADVICE} more in the report", "dim"))
 
 
 def _checks(sheet: _Sheet, run: Summary) -> None:

@@ -242,7 +242,9 @@ def slowdown(history: History, plan: Plan) -> Finding:
 
 def slowdown_words(found: Spread) -> str:
     """Median and spread."""
-    return f"{found.median:.2f} times ({found.least:.2f} to {found.most:.2f}, {count_of(found.count, 'pair', 'pairs')})"
+    if found.count == 1:
+        return f"{found.median:.2f} times (1 pair)"
+    return f"{found.median:.2f} times ({found.least:.2f} to {found.most:.2f}, {found.count} pairs)"
 
 
 def loss_is_noticed(history: History, plan: Plan) -> Finding:

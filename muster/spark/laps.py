@@ -4,20 +4,15 @@ Promise: a fault has landed only when the log, which the drill does not write, h
 when the stage it was aimed at ran. Nothing of the kind in the log is "not seen", never "landed".
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from muster.spark.eventlog import ExecutorLife, Log, StageRun, Task
 from muster.spark.observations import Activity, Band, Cost, Landing, Lap, LapMeasured, Strip, Struck
+from muster.spark.signs import SLACK_MS, sign_of
 from muster.spark.spec import Fault
 
 _COLUMNS = 120
-_SLACK_MS = 250
-"""Between the drill's reading of the clock and Spark's."""
 _SAID = 200
-_LEFT = frozenset({Fault.KILL_EXECUTOR, Fault.KILL_CACHED, Fault.KILL_WORKER, Fault.RESTART_WORKERS, Fault.CUT_NETWORK,
-                   Fault.DECOMMISSION, Fault.OUT_OF_MEMORY})  # fmt: skip
-"""Faults whose victims Spark must have missed."""
-_FETCHES = ("FetchFailed",)
 
 
 def measure(lap: Lap, logs: Sequence[Log]) -> LapMeasured:
@@ -117,8 +112,11 @@ def _shares(lap: Lap, column: float, cores: int, tasks: Iterable[Task]) -> tuple
     return tuple(round(min(1.0, b / column / max(1, cores)), 3) for b in busy)
 
 
-def landing(struck: Struck, lap: Lap, logs: Sequence[Log]) -> Landing:
-    """Whether a fault was seen in the logs, during an attempt of the stage it was aimed at."""
+def landing(struck: Struck, lap: Lap, logs: Sequence[Log], said: Sequence[str] | None = None) -> Landing:
+    """Whether a fault was seen in the logs, during an attempt of the stage it was aimed at.
+
+    `said`: the lines of the drivers' own logs, where they can be had; only they tell of a master that is gone.
+    """
     log = next((each for each in logs if struck.group in each.stages_of_group), None)
     if log is None:
         return _not_landed(struck, "no event log knows this lap")
@@ -127,8 +125,7 @@ def landing(struck: Struck, lap: Lap, logs: Sequence[Log]) -> Landing:
     ran = [s for s in log.stages_of(lap.group) if s.id == struck.stage]
     if not any(_holds(s, struck.at_ms, lap.ended_ms) for s in ran):
         return _not_landed(struck, f"stage {struck.stage} did not run when it struck")
-    find = _SIGNS.get(struck.fault, _signs_of_loss)
-    found = find(struck, lap, log)
+    found = sign_of(struck, lap, log, said)
     if found is None:
         return _not_landed(struck, f"the event log holds nothing of {struck.fault} after it struck")
     at_ms, words = found
@@ -148,76 +145,7 @@ def _not_landed(struck: Struck, why: str) -> Landing:
 
 def _holds(stage: StageRun, at_ms: int, until_ms: int) -> bool:
     end = until_ms if stage.completed_ms is None else stage.completed_ms
-    return stage.submitted_ms - _SLACK_MS <= at_ms <= end + _SLACK_MS
-
-
-Sign = tuple[int, str] | None
-"""When the log first says so, and what."""
-
-
-def _signs_of_loss(struck: Struck, lap: Lap, log: Log) -> Sign:
-    """Spark wrote that every victim's executor was lost."""
-    victims = {name for victim in struck.victims for name in victim.executors}
-    lost = [
-        life
-        for life in log.executors.values()
-        if life.id in victims and life.removed_ms is not None
-        and struck.at_ms - _SLACK_MS <= life.removed_ms <= lap.ended_ms + _SLACK_MS
-    ]  # fmt: skip
-    if not victims or len(lost) < len(victims):
-        return None
-    first = min(lost, key=lambda life: life.removed_ms or 0)
-    return first.removed_ms or 0, f"executor {first.id} lost: {first.reason}"
-
-
-def _signs_of_a_freeze(struck: Struck, lap: Lap, log: Log) -> Sign:
-    """A victim was lost; or a task of its ran all through the freeze; or one was begun elsewhere beside it."""
-    if loss := _signs_of_loss(struck, lap, log):
-        return loss
-    victims = {name for victim in struck.victims for name in victim.executors}
-    through = [t for t in log.tasks_of(lap.group)
-               if t.executor in victims and t.launched_ms <= struck.at_ms + _SLACK_MS < t.finished_ms]  # fmt: skip
-    if not through:
-        return None
-    longest = max(through, key=_span)
-    return longest.finished_ms, f"task {longest.index} of stage {longest.stage} stood still, {_span(longest)} ms in all"
-
-
-def _signs_in_files(struck: Struck, lap: Lap, log: Log) -> Sign:
-    """A task could not fetch, or a stage had to be run again."""
-    after = [t for t in log.tasks_of(lap.group) if t.finished_ms >= struck.at_ms - _SLACK_MS]
-    failed = [t for t in after if t.reason in _FETCHES or "checksum" in t.said.lower() or "corrupt" in t.said.lower()]
-    if failed:
-        return failed[0].finished_ms, f"task {failed[0].index} of stage {failed[0].stage}: {failed[0].reason}"
-    again = [s for s in log.stages_of(lap.group) if s.attempt > 0 and s.submitted_ms >= struck.at_ms - _SLACK_MS]
-    return (again[0].submitted_ms, f"stage {again[0].id} was run again") if again else None
-
-
-def _signs_on_disk(struck: Struck, lap: Lap, log: Log) -> Sign:
-    """A task said that it could not write."""
-    for task in log.tasks_of(lap.group):
-        if task.finished_ms >= struck.at_ms and not task.is_good and ("space" in task.said or "IOException" in task.said):
-            return task.finished_ms, f"task {task.index} of stage {task.stage}: {task.said}"
-    return _signs_of_loss(struck, lap, log)
-
-
-def _signs_of_waiting(struck: Struck, lap: Lap, _log: Log) -> Sign:
-    """What serves no task leaves no trace in an application's log: that it was away while the job ran is all there is."""
-    if lap.ended_ms <= struck.at_ms:
-        return None
-    return struck.at_ms, f"{struck.victims[0].name} was gone while the job went on"
-
-
-_SIGNS: dict[Fault, Callable[[Struck, Lap, Log], Sign]] = {
-    Fault.FREEZE_EXECUTOR: _signs_of_a_freeze,
-    Fault.FREEZE_WORKER: _signs_of_a_freeze,
-    Fault.SLOW_DISK: _signs_of_a_freeze,
-    Fault.LOSE_SHUFFLE_FILE: _signs_in_files,
-    Fault.CORRUPT_SHUFFLE_BLOCK: _signs_in_files,
-    Fault.KILL_SHUFFLE_SERVICE: _signs_in_files,
-    Fault.FULL_DISK: _signs_on_disk,
-    Fault.RESTART_MASTER: _signs_of_waiting,
-}
+    return stage.submitted_ms - SLACK_MS <= at_ms <= end + SLACK_MS
 
 
 def _driver_landing(struck: Struck, log: Log, logs: Sequence[Log]) -> Landing:

@@ -1,11 +1,12 @@
 """The `spark:` section of a plan: which job runs, what is done to it, when, and how far it may go."""
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from muster.quantity import Duration
 
@@ -124,7 +125,26 @@ class Ready(_Strict):
     every: Duration = Field(default="5m", validate_default=True, gt=timedelta())
 
 
-Settings = Mapping[str, str | int | float | bool]
+_SECRET = re.compile(r"secret|password|passphrase|token|access\.?key|private\.?key", re.IGNORECASE)
+_NO_SECRET = ("file", "provider", "enabled")
+"""Endings of settings that say where a secret is, not what it is."""
+
+
+def without_secrets(settings: Mapping[str, str | int | float | bool]) -> Mapping[str, str | int | float | bool]:
+    """Spark's settings as they are; a `ValueError` for what is none, or would put a secret on record with the plan."""
+    for key in settings:
+        if not key.startswith("spark."):
+            raise ValueError(f"{key!r} is no setting of Spark: they begin with 'spark.'")
+        if _SECRET.search(key) and not key.lower().endswith(_NO_SECRET):
+            raise ValueError(
+                f"{key!r} would put a secret on record: leave it to the environment that Muster runs in, to a"
+                " credentials provider, or to spark-defaults.conf"
+            )
+    return settings
+
+
+Settings = Annotated[Mapping[str, str | int | float | bool], AfterValidator(without_secrets)]
+"""Settings of Spark, by their whole names."""
 
 
 class SparkSpec(_Strict):

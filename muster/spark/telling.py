@@ -1,6 +1,6 @@
-"""How a Spark stress drill is told: its measures, phases and facts, all from the journal."""
+"""How a Spark stress drill is told: its measures, phases, facts, and what it cost, all from the journal."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
 from muster.drill import Told
@@ -8,12 +8,14 @@ from muster.identity import Identity
 from muster.journal import History
 from muster.phases import phases_of
 from muster.plan import Plan
-from muster.quantity import count_of, format_bytes, format_seconds
+from muster.quantity import count_of
+from muster.spark.activity import activity_of
+from muster.spark.advice import advice_of
 from muster.spark.checks import rto, slowdown_words
-from muster.spark.measuring import laps_of, measured, noticed, pairs_of, regained, spread_of, struck_in
-from muster.spark.observations import Accounting, Cost, Known, Provided
+from muster.spark.measuring import Spread, laps_of, noticed, pairs_of, regained, spread_of, struck_in
+from muster.spark.observations import Accounting, Known, Landing, Lap, LapMeasured, Provided
 from muster.spark.section import spec_of
-from muster.summary import Measure, Phase
+from muster.summary import Amount, Cost, CostColumn, Costs, Measure, Phase, Unit
 
 _LOAD = ("baseline", "stress")
 
@@ -25,6 +27,9 @@ def tell(history: History, plan: Plan) -> Told:
         measures=_measures(history, plan),
         phases=phases_of(history, _placed),
         facts=tuple(_facts(history, plan)),
+        activity=activity_of(history, plan),
+        costs=costs_of(history, plan),
+        advice=advice_of(history, plan),
     )
 
 
@@ -43,8 +48,9 @@ def _target(history: History, plan: Plan) -> str:
 def _measures(history: History, plan: Plan) -> tuple[Measure, ...]:
     delays = spread_of([pair.delay for pair in pairs_of(history)])
     times = spread_of([pair.slowdown for pair in pairs_of(history)])
-    note = f"the answer later than undisturbed, the worst of {count_of(delays.count, 'pair', 'pairs')}" if delays else ""
-    if times:
+    note = ""
+    if delays and times:
+        note = f"the answer later than undisturbed, the worst of {count_of(delays.count, 'pair', 'pairs')}"
         note += f"; {slowdown_words(times)} as long as undisturbed"
     measures = [
         Measure(
@@ -80,7 +86,6 @@ def _facts(history: History, plan: Plan) -> Iterator[tuple[str, str]]:
         if struck := struck_in(history, lap.number):
             at = f"stage {struck.stage}, {struck.tasks_done} of {struck.tasks} tasks done"
             yield f"lap {lap.number}", f"{'; '.join(struck.done)} ({at})"
-    yield from _costs(history)
     if provided := history.result("cluster", Provided):
         yield "cluster", provided.how
         if provided.java:
@@ -88,27 +93,98 @@ def _facts(history: History, plan: Plan) -> Iterator[tuple[str, str]]:
     if accounting := history.result("account", Accounting):
         yield "spark", accounting.spark
         for variant, settings in accounting.settings.items():
-            yield f"settings {variant}", ", ".join(f"{k}={v}" for k, v in sorted(settings.items())) or "Spark's defaults"
+            told = ", ".join(f"{key}={value}" for key, value in sorted(settings.items()))
+            yield f"settings {variant}", told or "Spark's defaults"
 
 
-def _costs(history: History) -> Iterator[tuple[str, str]]:
-    pairs = pairs_of(history)
-    if not pairs:
-        return
-    worst = max(pairs, key=lambda pair: pair.slowdown)
-    usual, dear = measured(history, worst.undisturbed.number), measured(history, worst.disturbed.number)
-    yield "undisturbed", f"{format_seconds(worst.undisturbed.seconds)}" + (f": {cost_words(usual.cost)}" if usual else "")
-    yield "disturbed", f"{format_seconds(worst.disturbed.seconds)}" + (f": {cost_words(dear.cost)}" if dear else "")
+def costs_of(history: History, plan: Plan) -> Costs | None:
+    """What laps cost, a column each for the undisturbed and the disturbed ones of every variant.
 
-
-def cost_words(cost: Cost) -> str:
-    """What a lap took."""
-    return (
-        f"{cost.tasks:,} tasks ({cost.tasks_failed:,} failed, {cost.tasks_again:,} done again),"
-        f" {cost.stages:,} stages ({cost.stages_again:,} again), {format_seconds(cost.task_seconds)} of task time"
-        f" ({format_seconds(cost.gc_seconds)} of it in GC), {format_bytes(cost.shuffle_written)} shuffled,"
-        f" {format_bytes(cost.spilled)} spilled"
+    Of pairs whose disturbed lap ended well; where there are none, of all laps that have an event log.
+    """
+    variants = spec_of(plan).variants
+    read = {m.number: m for m in history.observed(LapMeasured) if m.cost.tasks}  # a log without a task measured nothing
+    columns = [
+        (variant, kind, laps)
+        for variant in variants
+        for kind, laps in zip(_KINDS, _compared(history, variant), strict=True)
+    ]
+    if not any(lap.number in read for _, kind, laps in columns for lap in laps if kind == "disturbed"):
+        return None
+    rows = (
+        Cost(name="Took", unit="seconds", amounts=tuple(_amount([x.seconds for x in laps]) for *_, laps in columns)),
+        *(_row(history, variants, name, unit, found) for name, unit, found in _OF_VARIANTS),
+        *(
+            Cost(
+                name=name,
+                unit=unit,
+                amounts=tuple(
+                    _amount([number(read[lap.number]) for lap in laps if lap.number in read]) for *_, laps in columns
+                ),
+            )
+            for name, unit, number in _OF_LAPS
+        ),
     )
+    return Costs(
+        columns=tuple(
+            CostColumn(kind=kind, variant=variant if len(variants) > 1 else "", laps=len(laps))
+            for variant, kind, laps in columns
+        ),
+        rows=tuple(row for row in rows if any(row.amounts)),
+        note=" ".join(_notes(history, variants)),
+    )
+
+
+def _notes(history: History, variants: Sequence[str]) -> Iterator[str]:
+    if not all(pairs_of(history, variant) for variant in variants):
+        yield "Where no disturbed lap ended well, this is what they cost up to their end."
+    if short := [str(x.lap) for x in history.observed(Landing) if x.landed and x.regained_seconds is None]:
+        laps = "lap" if len(short) == 1 else "laps"
+        yield f"The cores lost in {laps} {', '.join(short)} were not back as far as the event log goes."
+
+
+def _compared(history: History, variant: str) -> tuple[list[Lap], list[Lap]]:
+    """Undisturbed and disturbed laps; one that two are compared with counts once."""
+    if pairs := pairs_of(history, variant):
+        return list({p.undisturbed.number: p.undisturbed for p in pairs}.values()), [p.disturbed for p in pairs]
+    return list(laps_of(history, "undisturbed", variant=variant)), list(laps_of(history, "disturbed", variant=variant))
+
+
+def _row(
+    history: History, variants: Sequence[str], name: str, unit: Unit, found: Callable[[History, str], Spread | None]
+) -> Cost:
+    """What only a disturbed lap has."""
+    amounts = (_told(found(history, variant)) for variant in variants)
+    return Cost(name=name, unit=unit, amounts=tuple(each for amount in amounts for each in (None, amount)))
+
+
+def _amount(values: Sequence[float]) -> Amount | None:
+    return _told(spread_of(values))
+
+
+def _told(found: Spread | None) -> Amount | None:
+    return Amount(median=found.median, least=found.least, most=found.most) if found else None
+
+
+_KINDS = ("undisturbed", "disturbed")
+_OF_VARIANTS: tuple[tuple[str, Unit, Callable[[History, str], Spread | None]], ...] = (
+    ("Later than undisturbed", "seconds", lambda history, v: spread_of([p.delay for p in pairs_of(history, v)])),
+    ("Times as long", "times", lambda history, v: spread_of([p.slowdown for p in pairs_of(history, v)])),
+    ("Loss noticed after", "seconds", noticed),
+    ("Cores back after", "seconds", regained),
+)
+_OF_LAPS: tuple[tuple[str, Unit, Callable[[LapMeasured], float]], ...] = (
+    ("Tasks", "count", lambda m: m.cost.tasks),
+    ("Tasks that failed", "count", lambda m: m.cost.tasks_failed),
+    ("Tasks done again", "count", lambda m: m.cost.tasks_again),
+    ("Stages", "count", lambda m: m.cost.stages),
+    ("Stages run again", "count", lambda m: m.cost.stages_again),
+    ("Task time", "seconds", lambda m: m.cost.task_seconds),
+    ("Task time in GC", "seconds", lambda m: m.cost.gc_seconds),
+    ("Shuffle written", "bytes", lambda m: m.cost.shuffle_written),
+    ("Shuffle read", "bytes", lambda m: m.cost.shuffle_read),
+    ("Spilled to disk", "bytes", lambda m: m.cost.spilled),
+)
 
 
 def _seconds(duration: timedelta | None) -> float | None:

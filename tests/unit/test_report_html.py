@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
-from test_report_samples import ABORTED, DIFF, FAILED, HOSTILE, PASSED, SAMPLES, UNDECIDED
+from test_report_samples import ABORTED, COMPARED, DIFF, FAILED, HOSTILE, PASSED, SAMPLES, SPARK, STRESSED, UNDECIDED
 
 from muster.report.html import render_html
 
@@ -37,11 +37,16 @@ class Outline(HTMLParser):
         return [attrs for name, attrs in self.elements if name == tag]
 
 
+def svgs_of(text: str) -> list[ElementTree.Element]:
+    """Every figure's drawing; the last is that of the phases."""
+    return [ElementTree.fromstring(figure)[0] for figure in re.findall(r"<figure>.*?</figure>", text, re.DOTALL)]
+
+
 def svg_of(text: str) -> ElementTree.Element:
-    return ElementTree.fromstring(re.search(r"<svg.*</svg>", text, re.DOTALL)[0])
+    return svgs_of(text)[-1]
 
 
-@pytest.mark.parametrize("summary", [*SAMPLES.values(), HOSTILE], ids=[*SAMPLES, "hostile"])
+@pytest.mark.parametrize("summary", [*SAMPLES.values(), *SPARK.values(), HOSTILE], ids=[*SAMPLES, *SPARK, "hostile"])
 class TestEveryReport:
     def test_nests_and_loads_nothing(self, summary):
         outline = Outline(render_html(summary))
@@ -60,9 +65,11 @@ class TestEveryReport:
         assert all(deeper - level <= 1 for level, deeper in zip([0, *headings], headings, strict=False))
         assert len(outline.of("caption")) == len(outline.of("table"))
         assert all(attrs.get("scope") in {"col", "row"} for attrs in outline.of("th"))
-        svg = svg_of(render_html(summary))
-        assert svg.get("role") == "img"
-        assert [child.tag.split("}")[1] for child in svg][:2] == ["title", "desc"]
+        for svg in svgs_of(render_html(summary)):
+            assert svg.get("role") == "img"
+            assert [child.tag.split("}")[1] for child in svg][:2] == ["title", "desc"]
+        ids = [attrs["id"] for _, attrs in outline.elements if "id" in attrs]
+        assert len(ids) == len(set(ids))
 
 
 def test_a_hostile_value_stays_text():
@@ -122,3 +129,29 @@ def test_contrast_is_aa(scheme):
             assert contrast(colors[text], colors[ground]) >= 4.5, (text, ground)
     for shape in ("accent", "second", "third"):
         assert contrast(colors[shape], colors["paper"]) >= 3, shape
+
+
+def test_a_table_of_costs_with_many_columns_has_their_names_in_each_cell():
+    told = render_html(COMPARED)
+    assert '<table role="table" class="costs many">' in told
+    assert len(re.findall(r'data-label="kept: disturbed"', told)) == len(COMPARED.costs.rows)
+    assert 'class="costs"' in render_html(STRESSED)
+
+
+def test_a_setting_that_is_advised_is_set_as_code():
+    assert "(<code>spark.shuffle.service.enabled</code>)" in render_html(STRESSED)
+
+
+def test_what_it_cost_comes_after_the_checks_and_before_the_facts():
+    told = render_html(STRESSED)
+    parts = (
+        "Measured against",
+        "Tasks over time",
+        "Phases</h2>",
+        "Checks</h2>",
+        "What it cost",
+        "cheaper</h2>",
+        "Facts</h2>",
+    )
+    places = [told.index(part) for part in parts]
+    assert places == sorted(places)

@@ -1,7 +1,7 @@
 """The Markdown report, read by a Markdown parser: values stay text, tables stay tables."""
 
 from markdown_it import MarkdownIt
-from test_report_samples import DIFF, FAILED, HOSTILE, PASSED
+from test_report_samples import COMPARED, DIFF, FAILED, HOSTILE, PASSED, STRESSED
 
 from muster.finding import Finding
 from muster.report.markdown import render_markdown
@@ -28,7 +28,7 @@ def test_a_hostile_value_stays_text():
 
 def test_a_hostile_value_keeps_its_row():
     told = as_html(HOSTILE)
-    assert told.count("<table>") == 4  # objectives, phases, checks, facts
+    assert told.count("<table>") == 5  # objectives, phases, checks, costs, facts
     for row in told.split("<tr>")[1:]:
         assert row.count("<td>") + row.count("<th>") in {2, 4, 5}
 
@@ -62,3 +62,25 @@ def test_a_long_diff_says_what_it_left_out():
 def test_not_asked_comes_after_the_checks():
     told = render_markdown(PASSED)
     assert told.index("rpo within") < told.index("Not asked for by the plan: server version, roles present.")
+
+
+def test_tasks_over_time_are_a_block_of_text():
+    told = as_html(STRESSED)
+    block = told.split('<pre><code class="language-text">')[1].split("</code>")[0].splitlines()
+    assert block[0] == "Lap 1, undisturbed: 20.0 s"
+    assert block[4] == "Lap 2, disturbed: 33.0 s"
+    assert "executor 1, lost at 16.0 s, 2 cores, 10.0.0.1" in block[6]
+    assert all("✕" in line for line in block[5:8])
+    assert not [line for line in (*block[:4], block[8]) if "✕" in line]
+
+
+def test_costs_are_a_table():
+    told = render_markdown(COMPARED)
+    assert "|  | plain: undisturbed | plain: disturbed | kept: undisturbed | kept: disturbed |" in told
+    assert "| Later than undisturbed | – | 12.0 s (11.0 s to 13.0 s) | – | 3.0 s (2.0 s to 4.0 s) |" in told
+
+
+def test_advice_is_a_list_that_says_first_what_was_seen():
+    told = as_html(STRESSED).split("cheaper</h2>")[1].split("</ul>")[0]
+    assert "<li>Lap 2: 1 executor was lost" in told
+    assert told.index("was lost") < told.index("→ an external shuffle service")

@@ -1,5 +1,7 @@
-"""Four runs as summaries, and what every rendering of them has to tell."""
+"""Runs as summaries, and what every rendering of them has to tell."""
 
+import html
+import json
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,12 +11,31 @@ from typing import Literal
 import pytest
 from rich.console import Console
 
+from muster.drill import Told
 from muster.finding import Finding
+from muster.report.activity import title_of
 from muster.report.html import render_html
 from muster.report.markdown import render_markdown
 from muster.report.terminal import render_terminal
-from muster.summary import Measure, Phase, Summary
+from muster.spark.telling import tell
+from muster.summary import (
+    Activity,
+    Advice,
+    Amount,
+    Band,
+    Cost,
+    CostColumn,
+    Costs,
+    LapChart,
+    Mark,
+    Measure,
+    Phase,
+    Strip,
+    Summary,
+)
 from muster.verdict import Outcome, Verdict
+from tests.unit.test_spark_activity import history, plan
+from tests.unit.test_spark_advice import BOTH, compared
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 OPENED = datetime(2026, 3, 1, 4, 0, 0, tzinfo=UTC)
@@ -186,6 +207,40 @@ ABORTED = PASSED.model_copy(
     }
 )
 
+
+def stressed(told: Told) -> Summary:
+    """A run of a Spark drill, told as that drill tells it."""
+    return PASSED.model_copy(
+        update={
+            "kind": "spark",
+            "headline": "All 2 checks that the plan asks for passed.",
+            "target": told.target,
+            "measures": told.measures,
+            "phases": phases(
+                ("survey", 0.0, 0.04, "succeeded", "verification"),
+                ("baseline", 0.1, 64.2, "succeeded", "load"),
+                ("stress", 64.4, 35.1, "succeeded", "load"),
+                ("account", 100.0, 0.8, "succeeded", "verification"),
+                ("undo", 101.0, 1.2, "undone", "undo"),
+            ),
+            "findings": (
+                Finding(
+                    check="answer", verdict=PASS, expected="the same, right answer", seen="3 laps, 300,000 rows each"
+                ),
+                Finding(check="landed", verdict=PASS, expected="kill-executor is seen to land", seen="executor 1 lost"),
+            ),
+            "facts": told.facts,
+            "activity": told.activity,
+            "costs": told.costs,
+            "advice": told.advice,
+        }
+    )
+
+
+STRESSED = stressed(tell(history(), plan()))
+COMPARED = stressed(tell(history(compared((2.0, 4.0))), plan(**BOTH)))
+SPARK = {"stressed": STRESSED, "compared": COMPARED}
+
 SAMPLES = {"pass": PASSED, "fail": FAILED, "inconclusive": UNDECIDED, "aborted": ABORTED}
 
 HOSTILE_TEXT = "\x1b[2J\x1b]0;owned\x07<script>alert(1)</script> | `x` \u202e\x00[bold red]**loud**[/] \udc80\r\nPASS"
@@ -208,6 +263,26 @@ HOSTILE = FAILED.model_copy(
             Finding(check=HOSTILE_TEXT, verdict=None, expected="", seen=HOSTILE_TEXT),
         ),
         "facts": ((HOSTILE_TEXT, HOSTILE_TEXT),),
+        "activity": Activity(
+            laps=(
+                LapChart(
+                    number=2,
+                    kind=HOSTILE_TEXT,
+                    variant=HOSTILE_TEXT,
+                    seconds=2,
+                    column_seconds=1,
+                    strips=(Strip(executor=HOSTILE_TEXT, host=HOSTILE_TEXT, cores=1, busy=(1, 0.5), lost=(0, 0.5)),),
+                    bands=(Band(stage=1, attempt=1, start=0, end=2),),
+                    marks=(Mark(name=HOSTILE_TEXT, at=1),),
+                ),
+            )
+        ),
+        "costs": Costs(
+            columns=(CostColumn(kind=HOSTILE_TEXT, variant=HOSTILE_TEXT, laps=1),),
+            rows=(Cost(name=HOSTILE_TEXT, unit="count", amounts=(Amount(median=1, least=0, most=2),)),),
+            note=HOSTILE_TEXT,
+        ),
+        "advice": (Advice(seen=HOSTILE_TEXT, advice=HOSTILE_TEXT),),
     }
 )
 
@@ -244,7 +319,7 @@ class TestEveryRendering:
         title = told[told.find("<h1>") :].split("</h1>")[0] if "<h1>" in told else told.split("shop-restore")[0]
         assert [word for word in SAMPLES if word in title.casefold()] == [ending]
 
-    @pytest.mark.parametrize("summary", SAMPLES.values(), ids=SAMPLES)
+    @pytest.mark.parametrize("summary", [*SAMPLES.values(), *SPARK.values()], ids=[*SAMPLES, *SPARK])
     def test_tells_every_check_and_phase(self, render, summary):
         told = render(summary)
         assert not [f.check for f in summary.findings if f.check not in told]
@@ -265,6 +340,30 @@ class TestEveryRendering:
         assert not any(
             "compl" in render(summary).casefold().replace("wal complete", "") for summary in SAMPLES.values()
         )
+
+    @pytest.mark.parametrize("summary", SPARK.values(), ids=SPARK)
+    def test_tells_what_was_seen_and_what_would_have_made_it_cheaper(self, render, summary):
+        told = " ".join(html.unescape(render(summary)).split())
+        assert "What would have made it cheaper" in told
+        assert summary.advice
+        assert not [each.seen for each in summary.advice if each.seen not in told]
+        assert "spark.shuffle.service.enabled" in told
+        assert told.index("What would have made it cheaper") > told.index("landed")
+
+    @pytest.mark.parametrize("summary", SPARK.values(), ids=SPARK)
+    def test_tells_both_laps(self, render, summary):
+        told = render(summary)
+        first, second = summary.activity.laps
+        assert told.index(title_of(first)) < told.index(title_of(second))
+
+    @pytest.mark.parametrize("summary", SAMPLES.values(), ids=SAMPLES)
+    def test_says_nothing_of_laps_where_there_were_none(self, render, summary):
+        told = render(summary)
+        assert not [words for words in ("Tasks over time", "What it cost", "cheaper</h2>") if words in told]
+
+    def test_reads_a_summary_from_before_there_were_laps(self, render):
+        old = PASSED.model_dump(mode="json", exclude={"activity", "costs", "advice", "traffic"})
+        assert render(Summary.model_validate_json(json.dumps(old))) == render(PASSED)
 
     def test_is_deterministic(self, render):
         assert render(FAILED) == render(FAILED.model_copy(deep=True))

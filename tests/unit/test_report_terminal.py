@@ -2,10 +2,10 @@
 
 import pytest
 from rich.cells import cell_len
-from test_report_samples import ABORTED, BUNDLE, FAILED, HOSTILE, PASSED, SAMPLES, VERIFY, terminal
+from test_report_samples import ABORTED, BUNDLE, FAILED, HOSTILE, PASSED, SAMPLES, SPARK, STRESSED, VERIFY, terminal
 
 
-@pytest.mark.parametrize("summary", [*SAMPLES.values(), HOSTILE], ids=[*SAMPLES, "hostile"])
+@pytest.mark.parametrize("summary", [*SAMPLES.values(), *SPARK.values(), HOSTILE], ids=[*SAMPLES, *SPARK, "hostile"])
 @pytest.mark.parametrize("width", [80, 120, 200])
 def test_every_line_fits_but_those_to_copy(summary, width):
     lines = terminal(summary, width=width).splitlines()
@@ -14,7 +14,7 @@ def test_every_line_fits_but_those_to_copy(summary, width):
     assert not [line for line in lines if line != line.rstrip()]
 
 
-@pytest.mark.parametrize("summary", [*SAMPLES.values(), HOSTILE], ids=[*SAMPLES, "hostile"])
+@pytest.mark.parametrize("summary", [*SAMPLES.values(), *SPARK.values(), HOSTILE], ids=[*SAMPLES, *SPARK, "hostile"])
 def test_an_ascii_terminal_gets_the_same_words(summary):
     told = terminal(summary, encoding="ascii")
     assert told.isascii()
@@ -75,3 +75,25 @@ def test_a_broken_phase_says_so_in_words():
     assert "cut short" in next(line for line in lines if "replay to the reference" in line)
     assert "failed" in next(line for line in lines if "verify bytes" in line)
     assert "failed" not in terminal(PASSED)
+
+
+def test_each_lap_is_one_line():
+    lines = [line for line in terminal(STRESSED).splitlines() if line.startswith("  Lap ")]
+    assert [line[:28] for line in lines[:2]] == ["  Lap 1, undisturbed: 20.0 s", "  Lap 2, disturbed: 33.0 s  "]
+    assert "✕" not in lines[0]
+    assert "✕" in lines[1]
+    assert len(lines[0]) < len(lines[1]), "one axis for both"
+
+
+def test_advice_comes_below_the_checks_and_says_what_it_leaves_out():
+    told = terminal(STRESSED)
+    assert told.index("Checks") < told.index("What would have made it cheaper") < told.index("Evidence:")
+    assert "    → an external shuffle service" in told
+    assert "more in the report" not in told
+    many = STRESSED.model_copy(update={"advice": STRESSED.advice * 5})
+    assert "+2 more in the report" in terminal(many)
+
+
+def test_where_nothing_would_have_been_cheaper_nothing_is_said():
+    assert "cheaper" not in terminal(STRESSED.model_copy(update={"advice": ()}))
+    assert "Lap" not in terminal(PASSED)

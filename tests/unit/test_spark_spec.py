@@ -24,6 +24,8 @@ from muster.spark.spec import Fault
         ({"fault": {"type": "kill-everything"}}, "fault.type"),
         ({"fault": {"after": 1.0}}, "fault.after"),
         ({"faults": {}}, "faults"),
+        ({"settings": {"plain": {"executor.memory": "1g"}}}, "no setting of Spark"),
+        ({"settings": {"plain": {"spark.hadoop.fs.s3a.secret.key": "x"}}}, "would put a secret on record"),
     ],
 )
 def test_a_wrong_section_is_told(spark: dict[str, Any], words: str) -> None:
@@ -37,6 +39,7 @@ def test_a_wrong_section_is_told(spark: dict[str, Any], words: str) -> None:
         {"fault": {"victims": 2}, "blast_radius": {"executors": 2}},
         {"fault": {"type": "restart-workers"}, "blast_radius": {"last_worker": True}},
         {"settings": {"a": {}, "b": {"spark.speculation": True}}, "compare": ["b", "a"]},
+        {"settings": {"plain": {"spark.hadoop.fs.s3a.aws.credentials.provider": "com.example.Provider"}}},
     ],
 )
 def test_a_section_that_keeps_within_its_bounds_is_taken(spark: dict[str, Any]) -> None:
@@ -58,7 +61,7 @@ def test_a_comparison_is_of_the_same_promise() -> None:
     assert usual.spark is not None
     assert (usual.spark.variants, compared.spark.variants) == (("a",), ("b", "a"))
     assert compared.substance == usual.substance
-    assert plan(settings={"a": {}, "b": {"x": 1}}).substance != usual.substance
+    assert plan(settings={"a": {}, "b": {"spark.x": 1}}).substance != usual.substance
     assert usual.comparing(()) is usual
 
 
