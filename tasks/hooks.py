@@ -4,16 +4,17 @@ Promises: no shell comes in between, so that nothing is split or expanded; a hoo
 children; what it says is in the run's logs, and errors quote no secret of the environment; a server that it starts in
 the background lives on. Exit code 0 means done. A hook is called again after a crash, so it must be safe to repeat.
 
-A hook runs as Muster does, with Muster's environment (libpq's `PG...` variables too) and these variables, empty where
-they mean nothing: `MUSTER_NODE` and `MUSTER_REGION` (the server it is to act on), `MUSTER_OLD` (who was primary),
-`MUSTER_NEW` (who is, or is to be), `MUSTER_SCENARIO`.
+A hook runs as Muster does, with Muster's environment and the variables of its situation. For a database these are
+libpq's own `PG...` and, empty where they mean nothing: `MUSTER_NODE` and `MUSTER_REGION` (the server it is to act on),
+`MUSTER_OLD` (who was primary), `MUSTER_NEW` (who is, or is to be), `MUSTER_SCENARIO`.
 """
 
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -61,9 +62,41 @@ class Hook(BaseModel):
         return " ".join(self.run)
 
 
+class Situation(Protocol):
+    """On what, and in the course of what, a hook is called."""
+
+    @property
+    def where(self) -> str:
+        """What it acts on, as an error names it."""
+        ...
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The variables that the hook is given beside Muster's own environment."""
+        ...
+
+    @property
+    def by_hand(self) -> Mapping[str, str]:
+        """Those of them that a person needs to call it by hand."""
+        ...
+
+
+@dataclass(frozen=True)
+class Variables:
+    """A situation that is all in its variables."""
+
+    where: str
+    environment: Mapping[str, str]
+
+    @property
+    def by_hand(self) -> Mapping[str, str]:
+        """All of them."""
+        return self.environment
+
+
 @dataclass(frozen=True)
 class Occasion:
-    """On which server, and in the course of what, a hook is called."""
+    """On which server of a database, and in the course of what, a hook is called."""
 
     node: Node
     old: str = ""
@@ -86,11 +119,21 @@ class Occasion:
             **self.more,
         }
 
+    @property
+    def where(self) -> str:
+        """The server's name."""
+        return self.node.name
+
+    @property
+    def by_hand(self) -> dict[str, str]:
+        """Whom it acts on, and the two roles."""
+        return {"MUSTER_NODE": self.node.name, "MUSTER_OLD": self.old, "MUSTER_NEW": self.new}
+
 
 def run_hook(
     name: str,
     hook: Hook,
-    occasion: Occasion,
+    occasion: Situation,
     processes: Processes,
     seconds_left: Callable[[], float],
     *,
@@ -112,9 +155,9 @@ def run_hook(
         done = processes.run(hook.run, log=f"hook-{name}.log", timeout=timeout, env=environment, leaves_servers=True)
     except StepError as error:
         seconds_left()
+        by_hand = " ".join(f"{key}={shlex.quote(value)}" for key, value in occasion.by_hand.items())
         raise blame(
-            f"the hook {name!r} failed on {occasion.node.name}: {error.message}",
-            f"{error.advice}; run it by hand with MUSTER_NODE={occasion.node.name}"
-            f" MUSTER_OLD={occasion.old} MUSTER_NEW={occasion.new}",
+            f"the hook {name!r} failed on {occasion.where}: {error.message}",
+            f"{error.advice}; run it by hand with {by_hand}",
         ) from None
     return done.output.strip()

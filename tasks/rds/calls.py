@@ -1,4 +1,4 @@
-"""Calls of the RDS API: bounded, waited for with an end, and their errors in our words.
+"""Calls of an AWS API, RDS first: bounded, waited for with an end, and their errors in our words.
 
 Promises: nothing is asked of AWS before a verb needs it; a request that changes something is sent once by us (botocore
 repeats what AWS throttled); a poll that is throttled, or has no answer, is asked again later.
@@ -28,7 +28,7 @@ Clients = Callable[[str], "RDSClient"]
 """AWS region to a client for it."""
 SecondsLeft = Callable[[], float]
 
-_CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 4})
+CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 4})
 _THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"})
 _DENIED = frozenset(
     {
@@ -63,7 +63,7 @@ class NotNow(SystemFailure):
 @cache
 def client_of(region: str) -> "RDSClient":
     """A client for a region. Made once: its model takes a while to load, and nobody should wait for that twice."""
-    return boto3.client("rds", region_name=region, config=_CONFIG)
+    return boto3.client("rds", region_name=region, config=CONFIG)
 
 
 def region_of(arn: str) -> str:
@@ -77,23 +77,22 @@ def name_of(arn: str) -> str:
 
 
 @contextmanager
-def calling(action: str) -> Iterator[None]:
-    """What AWS answers to an action in our words; `action` as it is in a policy, without the `rds:`."""
+def calling(action: str, service: str = "rds") -> Iterator[None]:
+    """What AWS answers to an action in our words; both names as they are in a policy, before and behind the colon."""
+    right = f"{service}:{action}"
     try:
         yield
     except ClientError as error:
-        raise _error(action, error) from None
+        raise _error(right, error) from None
     except (HTTPClientError, NoConnection) as error:
-        raise Unreachable(
-            f"rds:{action} has no answer: {error}", "see the network, and the health of the region"
-        ) from None
+        raise Unreachable(f"{right} has no answer: {error}", "see the network, and the health of the region") from None
     except BotoCoreError as error:
-        raise StepError(
-            f"rds:{action} was not sent: {error}", "see AWS credentials and the settings of boto3"
-        ) from None
+        raise StepError(f"{right} was not sent: {error}", "see AWS credentials and the settings of boto3") from None
 
 
-def wait_for(ask: Callable[[], T | None], words: str, left: SecondsLeft, *, at_most: float, every: float) -> T:
+def wait_for(
+    ask: Callable[[], T | None], words: str, left: SecondsLeft, *, at_most: float, every: float, of: str = "RDS"
+) -> T:
     """Ask again every so many seconds until there is an answer; a `SystemFailure` after `at_most` seconds."""
 
     def nap(seconds: float) -> None:
@@ -109,21 +108,21 @@ def wait_for(ask: Callable[[], T | None], words: str, left: SecondsLeft, *, at_m
         answer: T = again(ask)  # type: ignore[assignment]
     except RetryError:
         raise SystemFailure(
-            f"waited {format_seconds(at_most)} in vain for {words}", "see the events of RDS in the AWS console"
+            f"waited {format_seconds(at_most)} in vain for {words}", f"see the events of {of} in the AWS console"
         ) from None
     return answer
 
 
-def _error(action: str, error: ClientError) -> StepError:
+def _error(right: str, error: ClientError) -> StepError:
     found = error.response["Error"]
     code, said = found.get("Code", ""), found.get("Message", "")
-    words = f"rds:{action}: {code}: {said}"
+    words = f"{right}: {code}: {said}"
     if code in _THROTTLED:
         return Throttled(words, "AWS wants fewer requests: see who else calls its API, then run again")
     if code in _DENIED:
-        return StepError(words, f"give the role that Muster runs as the right rds:{action}, and valid credentials")
+        return StepError(words, f"give the role that Muster runs as the right {right}, and valid credentials")
     if code in _MISSING:
         return Missing(words, "mend the names and the regions in the plan's target")
     if code in _NOT_NOW:
         return NotNow(words, "see its state in the AWS console: only what is available can be acted on")
-    return StepError(words, "see the RDS API Reference for this error")
+    return StepError(words, "see the API reference of the service for this error")

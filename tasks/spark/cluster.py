@@ -1,11 +1,12 @@
 """A standalone Spark cluster of our own on loopback: one master that recovers from its directory, and workers.
 
-Promises: every process is on record before it runs; each worker has a loopback address of its own, so that a lost executor
-is a lost address, as on real machines; nothing but loopback is listened on; what is killed is found by its record, or by
-the application it serves, never by a name.
-Source: Spark's "Standalone Mode" and "Monitoring and Instrumentation" pages.
+Promises: every process is on record before it runs; each worker has a loopback address of its own, so that a lost
+executor is a lost address, as on real machines; nothing but loopback is listened on; what is killed is found by its
+record, or by the application it serves, never by a name. Source: Spark's "Standalone Mode" and "Monitoring and
+Instrumentation" pages.
 """
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,9 +19,11 @@ from muster.spark.observations import ClusterSeen
 from tasks.estate.loopback import HOST, free_ports, wait_until_ours
 from tasks.process import AT_ONCE, Identity, Processes
 from tasks.spark import standalone
+from tasks.spark.faults import disk, names
 from tasks.spark.java import Java, prepare_home, spark_home
 
 MASTER = "spark-master"
+SHUFFLE_SERVICE = "spark-shuffle-service"
 _START_SECONDS = 90.0
 _NAP = 0.05
 _DAEMON_MEMORY = "256m"
@@ -37,6 +40,11 @@ class Shape:
     """Of each worker."""
     memory: int = 1024
     """MiB of each worker."""
+    local_disk: int | None = None
+    """MiB of a local disk of each worker's own; `None`: all share the machine's."""
+    has_doors: bool = False
+    """Whether each worker reaches master and driver through a door of its own, which can be shut."""
+    has_shuffle_service: bool = False
 
 
 class Cluster:
@@ -47,12 +55,12 @@ class Cluster:
         self.shape = shape
         self._processes = processes
         self._java = java
-        self._port, self._ui = free_ports_once(home)
+        self._port, self._ui, *self._others = free_ports_once(home)
 
     @property
     def master_url(self) -> str:
         """Where applications are sent."""
-        return f"spark://{HOST}:{self._port}"
+        return f"spark://{self._master_host}:{self._port}"
 
     @property
     def master_ui(self) -> str:
@@ -75,11 +83,30 @@ class Cluster:
             "SPARK_LOCAL_IP": HOST,
             "SPARK_DAEMON_MEMORY": _DAEMON_MEMORY,
             "SPARK_NO_DAEMONIZE": "1",
+            "PYSPARK_PYTHON": sys.executable,
+            **(names.environment(self.home / "hosts" / "master", HOST, HOST) if self.shape.has_doors else {}),
         }
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What an application needs to be told for this cluster's shape."""
+        driver, blocks, shuffle = map(str, self._others)
+        found: dict[str, str] = {}
+        if self.shape.has_doors:  # doors lead to ports that are known before: another one, chosen when taken, has none
+            found |= {
+                "spark.driver.host": names.DRIVER,
+                "spark.driver.port": driver,
+                "spark.driver.blockManager.port": blocks,
+                "spark.port.maxRetries": "0",
+            }
+        if self.shape.has_shuffle_service:
+            found |= {"spark.shuffle.service.enabled": "true", "spark.shuffle.service.port": shuffle}
+        return found
 
     def start(self, seconds_left: Callable[[], float]) -> None:
         """Make sure that master and workers run, and that the master knows every worker."""
         self.start_master(seconds_left)
+        self.start_shuffle_service(seconds_left)
         for name in self.worker_names:
             self.start_worker(name)
         self.wait_for_workers(len(self.worker_names), seconds_left)
@@ -96,29 +123,56 @@ class Cluster:
             }
             self._start(
                 MASTER,
-                ["org.apache.spark.deploy.master.Master", "--host", HOST, "--port", self._port, "--webui-port", self._ui],
+                ["org.apache.spark.deploy.master.Master", "--host", self._master_host, "--port", self._port,
+                 "--webui-port", self._ui],
                 options,
                 {},
-            )
+            )  # fmt: skip
         timeout = min(_START_SECONDS, seconds_left())
         wait_until_ours(self._processes, MASTER, self._ui, self._answers, timeout=timeout)
 
-    def start_worker(self, name: str, prefix: tuple[str, ...] = ()) -> None:
+    def start_shuffle_service(self, seconds_left: Callable[[], float]) -> None:
+        """Make sure that the shuffle service answers at every worker's address, if the cluster has one."""
+        if not self.shape.has_shuffle_service:
+            return
+        port = self._others[-1]
+        if SHUFFLE_SERVICE not in self._processes.alive():
+            addresses = map(self.address_of, self.worker_names)
+            kept = str(self._made("shuffle"))
+            argv = [sys.executable, "-m", "tasks.spark.shuffle_service", kept, str(port), *addresses]
+            environment = {**self.environment, "SPARK_DRIVER_MEMORY": _DAEMON_MEMORY}
+            self._processes.start(SHUFFLE_SERVICE, argv, log=f"{SHUFFLE_SERVICE}.log", env=environment)
+        timeout = min(_START_SECONDS, seconds_left())
+        wait_until_ours(self._processes, SHUFFLE_SERVICE, port, lambda: True, timeout=timeout)
+
+    def start_worker(self, name: str) -> None:
         """Make sure that a worker runs; the master hears of it a little later."""
         if name in self._processes.alive():
             return
         address = self.address_of(name)
         work = self._made("work", name)
-        local = self.local_of(name)
-        local.mkdir(parents=True, exist_ok=True)
+        local = self._made("local", name)
         self._start(
             name,
             ["org.apache.spark.deploy.worker.Worker", "--host", address, "--port", "0", "--webui-port", "0",
              "--cores", self.shape.cores, "--memory", f"{self.shape.memory}m", "--work-dir", work, self.master_url],
             {"spark.worker.cleanup.enabled": "false", "spark.decommission.enabled": "true"},
-            {"SPARK_LOCAL_IP": address, "SPARK_LOCAL_DIRS": str(local)},
-            prefix,
+            {"SPARK_LOCAL_IP": address, "SPARK_LOCAL_DIRS": str(local), **self._through_a_door(name)},
+            disk.prefix(local, self.shape.local_disk) if self.shape.local_disk else (),
         )  # fmt: skip
+
+    def _through_a_door(self, name: str) -> Mapping[str, str]:
+        """Make sure that a worker's door is there; what makes the worker and its executors use it."""
+        if not self.shape.has_doors:
+            return {}
+        door, number = self.door_of(name), name.rpartition("-")[2]
+        inside = f"127.0.1.{number}"
+        if door not in self._processes.alive():
+            ports = (self._port, *self._others[:2])
+            argv = [sys.executable, "-m", "tasks.spark.faults.door", inside, *map(str, ports)]
+            self._processes.start(door, argv, log=f"{door}.log")
+            wait_until_ours(self._processes, door, ports[-1], lambda: True, timeout=_START_SECONDS)
+        return names.environment(self.home / "hosts" / name, inside, self.address_of(name))
 
     def wait_for_workers(self, count: int, seconds_left: Callable[[], float]) -> None:
         """Wait until the master has so many that take work; a `StepError` names the log of one that does not."""
@@ -139,7 +193,7 @@ class Cluster:
 
     def stop(self) -> None:
         """Make sure that no process of the cluster is left. Workers go first: they would wait for a master."""
-        for name in (*self.worker_names, MASTER):
+        for name in (*self.worker_names, *map(self.door_of, self.worker_names), SHUFFLE_SERVICE, MASTER):
             self._processes.stop(name, signals=AT_ONCE)
 
     def kill(self, name: str) -> int | None:
@@ -176,9 +230,20 @@ class Cluster:
         """A worker's own loopback address."""
         return f"127.0.0.{int(name.rpartition('-')[2]) + 1}"
 
+    def door_of(self, name: str) -> str:
+        """The name on record of a worker's door."""
+        return f"spark-door-{name.rpartition('-')[2]}"
+
     def local_of(self, name: str) -> Path:
-        """Where a worker's executors keep shuffle files and spilled blocks."""
-        return self.home / "local" / name
+        """Where a worker's executors keep shuffle files and spilled blocks; a disk of its own by a path of ours."""
+        folder = self.home / "local" / name
+        found = self._processes.identity(name)
+        is_apart = self.shape.local_disk is not None and found is not None and found.is_alive()
+        return disk.seen_by(found.pid, folder) if found and is_apart else folder
+
+    @property
+    def _master_host(self) -> str:
+        return names.MASTER if self.shape.has_doors else HOST
 
     def _start(
         self,
@@ -202,14 +267,13 @@ class Cluster:
         return path
 
 
-def free_ports_once(home: Path) -> tuple[int, int]:
-    """Ports of the master and its UI: chosen once for a cluster, and kept beside it."""
+def free_ports_once(home: Path) -> tuple[int, ...]:
+    """Ports of master, its UI, driver, its blocks, and shuffle service: chosen once for a cluster, and kept beside it."""
     kept = home / "ports"
     if not kept.exists():
         home.mkdir(parents=True, exist_ok=True)
-        kept.write_text(" ".join(map(str, free_ports(home, "spark", 2))), encoding="utf-8")
-    port, ui = kept.read_text(encoding="utf-8").split()
-    return int(port), int(ui)
+        kept.write_text(" ".join(map(str, free_ports(home, "spark", 5))), encoding="utf-8")
+    return tuple(map(int, kept.read_text(encoding="utf-8").split()))
 
 
 def _command_line(pid: int) -> list[str]:

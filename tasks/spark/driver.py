@@ -1,4 +1,4 @@
-"""The driver's own process: `python -m tasks.spark.driver FOLDER`. It makes an application and runs laps, one at a time.
+"""The driver's own process: `python -m tasks.spark.driver FOLDER`. It makes an application and runs laps, one by one.
 
 Promises: it runs what it is asked and ends when it is told, or when whoever started it is gone; a job that fails is
 told, never repeated by us; what it tells of a result is a digest.
@@ -29,15 +29,15 @@ def main(folder: Path) -> int:
         raise FileNotFoundError(folder / CONFIG)
     workload = open_workload(config.workload)
     parent = os.getppid()
-    spark = _session(config)
+    spark = session_of(config)
     try:
-        say(folder, UP, _up(spark))
+        say(folder, UP, up_of(spark))
         number = 0
         while not (folder / END).exists() and os.getppid() == parent:
             if (folder / told_name(number)).exists():
                 number += 1
             elif ask := hear(folder, ask_name(number), Ask):
-                say(folder, told_name(number), _lap(spark, workload, config, ask))
+                say(folder, told_name(number), run_lap(spark, workload, config, ask))
             else:
                 time.sleep(_NAP)
     finally:
@@ -45,7 +45,8 @@ def main(folder: Path) -> int:
     return 0
 
 
-def _session(config: Config) -> "SparkSession":
+def session_of(config: Config) -> "SparkSession":
+    """An application as it was asked for."""
     from pyspark.sql import SparkSession
 
     builder = SparkSession.builder.appName(config.application).master(config.master)
@@ -54,7 +55,8 @@ def _session(config: Config) -> "SparkSession":
     return builder.getOrCreate()
 
 
-def _up(spark: "SparkSession") -> Up:
+def up_of(spark: "SparkSession") -> Up:
+    """What is to be known of an application."""
     context = spark.sparkContext
     return Up(
         application=context.applicationId,
@@ -65,7 +67,8 @@ def _up(spark: "SparkSession") -> Up:
     )
 
 
-def _lap(spark: "SparkSession", workload: Workload, config: Config, ask: Ask) -> Told:
+def run_lap(spark: "SparkSession", workload: Workload, config: Config, ask: Ask) -> Told:
+    """Do the job once, and look at its result."""
     place = Place(
         lap=f"{config.data}/{ask.group}",
         shared=f"{config.data}/shared",

@@ -1,7 +1,7 @@
 """A session on a driver of our own: a process on this machine that sends the job to whatever cluster there is.
 
-Promises: the driver is on record before it runs, and is found again by another process of Muster; one that does not come
-up is told with its last words; its event log is written where the drill can read it.
+Promises: the driver is on record before it runs, and is found again by another process of Muster; one that does not
+come up is told with its last words; its event log is written where the drill can read it.
 """
 
 import sys
@@ -59,6 +59,10 @@ class DriverSession:
     seconds_left: Callable[[], float]
     may_restart: bool = False
     """Whether a driver that dies is started again, and its lap with it."""
+    seen_at: Callable[[Up], str] = lambda up: up.ui
+    """Where the driver's status is asked, if not of itself."""
+    placed: Callable[[Executor], Executor] = lambda executor: executor
+    """An executor with the host that the cluster's manager knows, where Spark knows it by another."""
     _ups: list[Up] = field(default_factory=list)
     _asked: Ask | None = None
 
@@ -109,13 +113,14 @@ class DriverSession:
 
     def stages(self, group: str) -> tuple[Stage, ...] | None:
         """Asked of the driver."""
-        with Status(self.up.ui, self.up.application) as status:
+        with Status(self.seen_at(self.up), self.up.application) as status:
             return status.stages(group)
 
     def executors(self) -> tuple[Executor, ...] | None:
         """Asked of the driver."""
-        with Status(self.up.ui, self.up.application) as status:
-            return status.executors()
+        with Status(self.seen_at(self.up), self.up.application) as status:
+            told = status.executors()
+        return None if told is None else tuple(map(self.placed, told))
 
     def end(self) -> None:
         """Told to end, and ended if it does not."""

@@ -33,6 +33,4 @@ def look(ui: str, stage: str) -> ClusterSeen:
             stage=stage, manager=ui, spark="", workers=(), problems=(f"the master does not answer: {error}",)
         )
     problems = () if status == "ALIVE" else (f"the master is {status}",)
-    return ClusterSeen(
-        stage=stage, manager=ui, spark="", workers=workers, applications=applications, problems=problems
-    )
+    return ClusterSeen(stage=stage, manager=ui, spark="", workers=workers, applications=applications, problems=problems)

@@ -11,6 +11,8 @@ import httpx
 
 _SECONDS = 5.0
 _ACTIVE, _COMPLETE = "ACTIVE", "COMPLETE"
+Answer = list[dict[str, Any]]
+"""What the REST API says to one question."""
 
 
 @dataclass(frozen=True)
@@ -59,26 +61,34 @@ class Status:
         self._client.close()
 
     def stages(self, group: str) -> tuple[Stage, ...] | None:
-        """Every attempt of the stages that jobs with this tag ran or run, in the order of their ids; skipped ones left out."""
+        """Every attempt of the stages that jobs with this tag ran or run, by their ids; skipped ones left out."""
         jobs, stages = self._ask("jobs"), self._ask("stages?details=false")
-        if jobs is None or stages is None:
-            return None
-        ids = {int(i) for job in jobs if group in job.get("jobTags", ()) for i in job["stageIds"]}
-        found = (_stage(s) for s in stages if int(s["stageId"]) in ids and s["status"] not in {"SKIPPED", "PENDING"})
-        return tuple(sorted(found, key=lambda s: (s.id, s.attempt)))
+        return None if jobs is None or stages is None else stages_of(jobs, stages, group)
 
     def executors(self) -> tuple[Executor, ...] | None:
         """Every executor there was, the driver left out."""
         told = self._ask("allexecutors")
-        return None if told is None else tuple(_executor(e) for e in told if e["id"] != "driver")
+        return None if told is None else executors_of(told)
 
-    def _ask(self, what: str) -> list[dict[str, Any]] | None:
+    def _ask(self, what: str) -> Answer | None:
         try:
             answer = self._client.get(f"{self._base}/{what}")
             answer.raise_for_status()
             return list(answer.json())
         except (httpx.HTTPError, ValueError):
             return None
+
+
+def stages_of(jobs: Answer, stages: Answer, group: str) -> tuple[Stage, ...]:
+    """The stages of the jobs with this tag, out of the two lists that an application tells of."""
+    ids = {int(i) for job in jobs if group in job.get("jobTags", ()) for i in job["stageIds"]}
+    found = (_stage(s) for s in stages if int(s["stageId"]) in ids and s["status"] not in {"SKIPPED", "PENDING"})
+    return tuple(sorted(found, key=lambda s: (s.id, s.attempt)))
+
+
+def executors_of(told: Answer) -> tuple[Executor, ...]:
+    """Executors, the driver left out."""
+    return tuple(_executor(e) for e in told if e["id"] != "driver")
 
 
 def first_attempts(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:

@@ -1,6 +1,7 @@
 """Target `embedded-spark`: a standalone cluster that the drill starts on this machine, and stops.
 
-Spark and a Java come as wheels. Every worker has a loopback address of its own; nothing else is listened on.
+Spark and a Java come as wheels. Every worker has a loopback address of its own; nothing else is listened on. What only
+some faults need is there only for them: a local disk of each worker's own, a door between a worker and master and driver.
 """
 
 import shutil
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from muster.drill import Workspace
 from muster.errors import StepError
@@ -19,9 +20,9 @@ from muster.spark.observations import ClusterSeen, Provided, Victim, WorkerSeen
 from muster.spark.spec import Fault
 from tasks.process import AT_ONCE
 from tasks.spark.cluster import Cluster, Shape
-from tasks.spark.java import find_java, spark_home
-from tasks.spark.faults import catalogue
+from tasks.spark.faults import catalogue, resources
 from tasks.spark.faults.scene import Scene
+from tasks.spark.java import find_java, spark_home
 from tasks.spark.session import PREFIX, DriverSession, Launch
 from tasks.targets.stressable import Moment, Session, Work
 
@@ -31,6 +32,8 @@ _OVERHEAD = 0.6
 _DRIVER_MEMORY = 512  # MiB
 _DAEMONS_MEMORY = 800
 """MiB of master, driver and workers beside the executors."""
+_LOCAL_DISK = 256
+"""MiB of a worker's own disk where the plan's fault fills it and the target says no size."""
 
 
 class Spec(BaseModel):
@@ -44,11 +47,27 @@ class Spec(BaseModel):
     """Of each worker."""
     memory: int = Field(default=1024, ge=700)
     """MiB of each worker."""
+    local_disk: int | None = Field(default=None, ge=16)
+    """MiB of a local disk, in memory, of each worker's own. Default: all share the machine's, but for `full-disk`."""
+    shuffle_service: bool = False
+    """Whether shuffle files are served by a service beside the executors, and outlive them."""
 
-    @property
-    def shape(self) -> Shape:
-        """The same for the cluster."""
-        return Shape(self.workers, self.cores, self.memory)
+    @model_validator(mode="after")
+    def _files_are_seen(self) -> "Spec":
+        if self.shuffle_service and self.local_disk is not None:
+            raise ValueError("shuffle_service cannot read a worker's own local_disk: leave one of them out")
+        return self
+
+    def shape(self, fault: Fault) -> Shape:
+        """The cluster that a fault needs."""
+        return Shape(
+            self.workers,
+            self.cores,
+            self.memory,
+            local_disk=self.local_disk or (_LOCAL_DISK if fault is Fault.FULL_DISK else None),
+            has_doors=fault is Fault.CUT_NETWORK,
+            has_shuffle_service=self.shuffle_service,
+        )
 
 
 class Target:
@@ -67,15 +86,16 @@ class Target:
         )
 
     def faults(self) -> frozenset[Fault]:
-        """Those that need no rights beyond our own, and those that this machine has the means for."""
-        return catalogue.possible()
+        """Those that need no rights beyond our own, and those that machine and keys have the means for."""
+        beyond = Fault.FULL_DISK if self._spec.shuffle_service else Fault.KILL_SHUFFLE_SERVICE
+        return catalogue.possible() - {beyond}
 
     def look(self, stage: str, work: Work | None = None) -> ClusterSeen:
         """What the machine would give the cluster; within a drill, what its master says."""
         if work is not None:
             return self._cluster(work).look(stage)
         free = psutil.virtual_memory().available // 2**20
-        wanted = self._spec.workers * self._spec.memory + _DAEMONS_MEMORY
+        wanted = self._spec.workers * (self._spec.memory + (self._spec.local_disk or 0)) + _DAEMONS_MEMORY
         problems = () if free >= wanted else (f"{free} MiB of memory are free, the cluster takes {wanted}",)
         cores, memory = self._spec.cores, self._spec.memory
         return ClusterSeen(
@@ -106,7 +126,8 @@ class Target:
         )
 
     def release(self, work: Work) -> None:
-        """No process of it is left, then no file."""
+        """No limit and no process of it is left, then no file."""
+        resources.lift(_home(work))
         work.processes.stop_all(signals=AT_ONCE)
         shutil.rmtree(work.workspace.scratch, ignore_errors=True)
         if work.workspace.scratch.exists():
@@ -127,7 +148,7 @@ class Target:
         launch = Launch(
             application=work.application,
             master=cluster.master_url,
-            settings={**defaults, **settings},
+            settings={**defaults, **cluster.settings, **settings},
             environment=cluster.environment,
             workload=work.spec.workload,
             data=data,
@@ -144,7 +165,7 @@ class Target:
                 work.processes.stop(name, signals=AT_ONCE)
 
     def strike(self, moment: Moment, victims: tuple[Victim, ...], work: Work) -> tuple[str, ...]:
-        """By signals to processes on record."""
+        """On processes on record and their files, never on what is not the cluster's."""
         return catalogue.strike(Scene(self._cluster(work), work), moment, victims)
 
     def heal(self, work: Work) -> tuple[str, ...]:
@@ -164,8 +185,11 @@ class Target:
         shutil.rmtree(work.workspace.scratch / "data", ignore_errors=True)
 
     def _cluster(self, work: Work) -> Cluster:
-        home = work.workspace.scratch.absolute() / "cluster"
-        return Cluster(home, work.processes, find_java(), self._spec.shape)
+        return Cluster(_home(work), work.processes, find_java(), self._spec.shape(work.spec.fault.type))
+
+
+def _home(work: Work) -> Path:
+    return work.workspace.scratch.absolute() / "cluster"
 
 
 def events_of(workspace: Workspace) -> Path:

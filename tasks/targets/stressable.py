@@ -1,4 +1,4 @@
-"""The capability a Spark stress drill needs of its target: a cluster that runs a job, and that can be made to suffer."""
+"""The capability a Spark stress drill needs of its target: a cluster that runs a job, and can be made to suffer."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -46,8 +46,10 @@ class Moment:
 class Session(Protocol):
     """One application, or a chain of them, that runs laps one at a time."""
 
-    applications: tuple[str, ...]
-    """Ids so far."""
+    @property
+    def applications(self) -> tuple[str, ...]:
+        """Ids so far; of a session whose laps have an application each, that of the lap."""
+        ...
 
     def begin(self, number: int, group: str, words: str, *, disturbed: bool) -> None:
         """Ask for a lap; it goes on by itself."""
@@ -89,7 +91,7 @@ class Stressable(Protocol):
         ...
 
     def look(self, stage: str, work: Work | None = None) -> ClusterSeen:
-        """The cluster as it is now. Harmless. Of a cluster that is the drill's own: without `work`, what it would be."""
+        """The cluster as it is now. Harmless. Of one that is the drill's own: without `work`, what it would be."""
         ...
 
     def provide(self, work: Work) -> Provided:

@@ -13,7 +13,9 @@ from muster.plan import KINDS, load_plans
 from muster.settings import Settings
 
 TARGETS = sorted(
-    p.stem for p in Path("tasks/targets").glob("*.py") if p.stem not in {"__init__", "promotable", "restorable"}
+    p.stem
+    for p in Path("tasks/targets").glob("*.py")
+    if p.stem not in {"__init__", "promotable", "restorable", "stressable"}
 )
 
 

@@ -2,11 +2,11 @@
 
 from muster.spark.observations import Victim
 from muster.spark.spec import Fault
-from tasks.spark.faults import files, signals
+from tasks.spark.faults import files, network, resources, signals
 from tasks.spark.faults.scene import Scene
 from tasks.targets.stressable import Moment
 
-MEANS = {**signals.MEANS, **files.MEANS}
+MEANS = {**signals.MEANS, **files.MEANS, **resources.MEANS, **network.MEANS}
 
 
 def possible() -> frozenset[Fault]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from muster.errors import StepError
 from muster.spark.observations import Victim
 from tasks.process import Identity
-from tasks.spark.cluster import MASTER, Cluster
+from tasks.spark.cluster import MASTER, SHUFFLE_SERVICE, Cluster
 from tasks.targets.stressable import Moment, Work
 
 
@@ -59,6 +59,9 @@ def bring_back(scene: Scene) -> tuple[str, ...]:
     if MASTER not in alive:
         scene.cluster.start_master(scene.work.seconds_left)
         done.append("the master was started again")
+    if scene.cluster.shape.has_shuffle_service and SHUFFLE_SERVICE not in alive:
+        scene.cluster.start_shuffle_service(scene.work.seconds_left)
+        done.append("the shuffle service was started again")
     for name in scene.cluster.worker_names:
         if name not in alive:
             scene.cluster.start_worker(name)

@@ -5,7 +5,7 @@ import signal
 from muster.spark.observations import Victim
 from muster.spark.spec import Fault
 from tasks.process import AT_ONCE
-from tasks.spark.cluster import MASTER
+from tasks.spark.cluster import MASTER, SHUFFLE_SERVICE
 from tasks.spark.faults.scene import Means, Scene, bring_back
 from tasks.spark.session import PREFIX
 from tasks.targets.stressable import Moment
@@ -28,6 +28,10 @@ def _kill_workers(scene: Scene, _moment: Moment, victims: tuple[Victim, ...]) ->
 
 def _kill_master(scene: Scene, _moment: Moment, _victims: tuple[Victim, ...]) -> tuple[str, ...]:
     return (f"the master: SIGKILL to process {scene.cluster.kill(MASTER)}",)
+
+
+def _kill_shuffle_service(scene: Scene, _moment: Moment, _victims: tuple[Victim, ...]) -> tuple[str, ...]:
+    return (f"the shuffle service: SIGKILL to process {scene.cluster.kill(SHUFFLE_SERVICE)}, with its JVM",)
 
 
 def _kill_drivers(scene: Scene, _moment: Moment, _victims: tuple[Victim, ...]) -> tuple[str, ...]:
@@ -88,6 +92,7 @@ MEANS = {
     Fault.RESTART_WORKERS: Means(_kill_workers, bring_back),
     Fault.RESTART_MASTER: Means(_kill_master, bring_back),
     Fault.KILL_DRIVER: Means(_kill_drivers),
+    Fault.KILL_SHUFFLE_SERVICE: Means(_kill_shuffle_service, bring_back),
     Fault.FREEZE_EXECUTOR: Means(_freeze_executors, _thaw),
     Fault.FREEZE_WORKER: Means(_freeze_workers, _thaw),
     Fault.DECOMMISSION: Means(_decommission, _replace_the_decommissioned),

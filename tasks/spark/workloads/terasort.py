@@ -1,16 +1,17 @@
 """Workload `terasort`: generate rows, sort them by a random key, write them, validate as TeraValidate does.
 
-The answer is known by mathematics: sorting changes no row. Beside the digest: every row carries a check of its own, rows
-are in order within each file, and no file begins before the one before it ends. Source: Hadoop's TeraGen, TeraSort and
-TeraValidate (`org.apache.hadoop.examples.terasort`).
+The answer is known by mathematics: sorting changes no row. Beside the digest: every row carries a check of its own,
+rows are in order within each file, and no file begins before the one before it ends. Source: Hadoop's TeraGen, TeraSort
+and TeraValidate (`org.apache.hadoop.examples.terasort`).
 """
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from muster.spark.digest import Answer
 from muster.spark.observations import Inspection
-from tasks.spark.result import answer_of, output_of
-from tasks.spark.workloads.workload import Place, Workload
+from tasks.spark.result import answer_of, output_of, rows_at
+from tasks.spark.workloads.workload import Generated, Place
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -19,7 +20,7 @@ _RANGE_BITS = 60
 """The upper four bits of the key are its part: sixteen ranges are told apart in the digest."""
 
 
-class Terasort(Workload):
+class Terasort(Generated):
     """Sort."""
 
     type: Literal["terasort"]
@@ -56,7 +57,7 @@ class Terasort(Workload):
         from pyspark.sql import Window
         from pyspark.sql import functions as f
 
-        rows = spark.read.parquet(place.output)
+        rows = rows_at(spark, place.output, "key bigint, id bigint, payload string")
         is_damaged = (f.col("key") != f.xxhash64("id", f.lit(self.seed).cast("bigint"))) | (
             f.col("payload") != f.sha2(f.col("id").cast("string"), 256)
         )
@@ -81,7 +82,7 @@ class Terasort(Workload):
         problems = [f"{row['file']}: {row['wrong']:,} rows are out of order" for row in files if row["wrong"]]
         problems += [
             f"{after['file']} begins before {first['file']} ends"
-            for first, after in zip(files, files[1:], strict=False)
+            for first, after in pairwise(files)
             if after["least"] < first["most"]
         ]
         return Inspection(answer=answer, output=output_of(spark, place.output), problems=tuple(problems[:20]))

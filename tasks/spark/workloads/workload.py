@@ -13,9 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from muster.errors import UsageError
 from muster.spark.digest import Answer
 from muster.spark.observations import Inspection, Question
+from tasks.spark.draw import Draw
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import Column, SparkSession
+
+    from muster.spark.answers import Longs
+
+SPANS = 16
 
 
 @dataclass(frozen=True)
@@ -37,21 +42,26 @@ class Place:
         return f"{self.lap}/output"
 
 
+Basis = Literal["mathematics", "baseline", "invariant"]
+"""How it is known what is right: see `muster.spark.observations.Known`."""
+
+
 class Workload(BaseModel):
     """Base of all workloads; its fields are the keys of `spark.workload` in a plan."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: str
-    rows: int = Field(default=400_000, ge=1)
-    partitions: int = Field(default=8, ge=1)
-    seed: int = 1
 
-    basis: ClassVar[Literal["mathematics", "baseline", "invariant"]] = "mathematics"
     compared: ClassVar[str] = "every row of the result"
     not_compared: ClassVar[str] = ""
     survives_driver: ClassVar[bool] = False
     """Whether a new driver goes on where the dead one was, instead of beginning anew."""
+
+    @property
+    def basis(self) -> Basis:
+        """How it is known what is right."""
+        return "mathematics"
 
     def answer(self) -> Answer | None:
         """What is right, computed without Spark; `None` where only an undisturbed lap can say."""
@@ -70,6 +80,31 @@ class Workload(BaseModel):
         """What a lap of it runs."""
         keys = {key: str(value) for key, value in self.model_dump(mode="json", exclude={"type"}).items()}
         return Question(workload=self.type, keys=keys)
+
+
+class Generated(Workload):
+    """Base of workloads that make their rows themselves, of whole numbers: ids from 0 to just under `rows`."""
+
+    rows: int = Field(default=400_000, ge=1)
+    partitions: int = Field(default=8, ge=1)
+    """Tasks of each stage."""
+    seed: int = Field(default=1, ge=-(2**63), lt=2**63)
+
+    def draw(self, salt: int, below: int) -> Draw:
+        """A number of each id."""
+        return Draw(self.seed, salt, below)
+
+    def span_of(self, ids: "Longs") -> "Longs":
+        """Which of sixteen spans an id is in: the part of results that have no better one. Without Spark."""
+        import numpy as np
+
+        return ids * np.int64(SPANS) // np.int64(self.rows)
+
+    def span_column(self) -> "Column":
+        """The same in Spark, of column `id`."""
+        from pyspark.sql import functions as f
+
+        return f.expr(f"id * {SPANS}L div {self.rows}L")
 
 
 def open_workload(keys: Any) -> Workload:
