@@ -248,8 +248,12 @@ def prove(
     *,
     side_by_side: int = 2,
     on_row: Callable[[ProofRow], None] = lambda _row: None,
+    on_stop: Callable[[], None] = lambda: None,
 ) -> Proof:
-    """Try every form, several side by side; `on_row` is told of each in the order in which they end."""
+    """Try every form, several side by side; `on_row` is told of each in the order in which they end.
+
+    `on_stop` hears that the forms that run are being undone: from now on an interrupt would only do harm.
+    """
     rows: list[ProofRow] = []
     with ThreadPoolExecutor(side_by_side, thread_name_prefix="prove") as pool:
         waiting: set[Future[ProofRow]] = {pool.submit(bench.try_form, form) for form in forms}
@@ -260,6 +264,7 @@ def prove(
                     rows.append(future.result())
                     on_row(rows[-1])
         except BaseException:
+            on_stop()
             bench.stopping.set()
             pool.shutdown(cancel_futures=True)
             raise

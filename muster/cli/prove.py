@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from muster.cli.interrupts import terminated_as_interrupted
+from muster.cli.interrupts import Interrupts, terminated_as_interrupted
 from muster.clock import SystemClock
 from muster.drill import Drill
 from muster.errors import StepError, UsageError
@@ -39,8 +39,8 @@ def prove(settings: Settings, kind: str, only: list[str] | None, *, as_json: boo
     forms: tuple[Form, ...] = pick(catalogue.FORMS, only)
     console = Console(stderr=as_json)
     try:
-        with terminated_as_interrupted(), own_folder(settings) as folder:
-            proof = _try(catalogue, kind, forms, drill, folder, console)
+        with terminated_as_interrupted() as interrupts, own_folder(settings) as folder:
+            proof = _try(catalogue, kind, forms, drill, folder, console, interrupts)
     except KeyboardInterrupt:
         raise StepError("the proof was interrupted", "nothing of it is left or recorded: run it again") from None
     if not only and drill is None:
@@ -82,7 +82,13 @@ def own_folder(settings: Settings) -> Iterator[Path]:
 
 
 def _try(
-    catalogue: ModuleType, kind: str, forms: tuple[Form, ...], drill: Drill | None, folder: Path, console: Console
+    catalogue: ModuleType,
+    kind: str,
+    forms: tuple[Form, ...],
+    drill: Drill | None,
+    folder: Path,
+    console: Console,
+    interrupts: Interrupts,
 ) -> Proof:
     from flows.registry import drill_of, open_target
 
@@ -97,7 +103,7 @@ def _try(
 
         with catalogue.make_base(folder / "work") as base:
             bench = Bench(drill or drill_of(kind), open_target, base, folder / "work")
-            return prove_forms(kind, forms, bench, SystemClock(), on_row=show)
+            return prove_forms(kind, forms, bench, SystemClock(), on_row=show, on_stop=interrupts.ignore)
 
 
 def _tell(proof: Proof, forms: tuple[Form, ...], console: Console) -> None:

@@ -22,6 +22,9 @@ _ONE_CHANCE: Mapping[str, Any] = {"settings": {"plain": {"spark.task.maxFailures
 _FREEZE: Mapping[str, Any] = {"type": "freeze-executor", "lasts": "8s"}
 
 
+_MARK = "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs"
+
+
 def _unfit(saying: str) -> Ending:
     return Ending(Outcome.REFUSED, "survey", saying)
 
@@ -36,10 +39,10 @@ ANSWERS = (
          stress(workload=job("differs")), Check("answer", "not the same")),
     Form("broken-invariant", "a result that breaks the team's own rule",
          stress(workload=job("well", "shift", invariant=f"{JOBS}:invariant")), Check("sound", "the ids add up to")),
-    Form("partial-file", "a committer that leaves a partial file",
-         stress(workload=job("well", "leave_partial_file")), Check("output", "does not belong there")),
+    Form("partial-file", "a task that leaves a partial file in the output when it is done again",
+         stress(workload=job("leaves")), Check("output", "does not belong there")),
     Form("unmarked-output", "a committer that does not mark its output complete",
-         stress(workload=job("well", "leave_unmarked")), Check("output", "not marked complete")),
+         stress(settings={"plain": {_MARK: False}}), Check("output", "not marked complete")),
 )
 
 ENDS = (

@@ -29,31 +29,10 @@ def job(spark: "SparkSession", place: "Place", parameters: Mapping[str, str]) ->
     if does == "fails":
         raise RuntimeError("the job cannot be run")
     if does == "appends":
-        _append(spark, place)
-        return None
+        return _appended(spark, place)
     marks = _path(f"{place.lap}/marks")
     marks.mkdir(parents=True)
-    return spark.createDataFrame(_shuffled(spark).mapPartitions(_reduce(does, marks)), _SCHEMA)
-
-
-def leave_partial_file(spark: "SparkSession", place: "Place", parameters: Mapping[str, str]) -> None:
-    """A committer that cleans up after itself, but not when it was disturbed."""
-    frame = job(spark, place, {**parameters, "does": "well"})
-    if frame is not None:
-        frame.write.mode("overwrite").parquet(place.output)
-    if place.disturbed:
-        left = _path(place.output) / "_temporary" / "0" / "part-00000.parquet"
-        left.parent.mkdir(parents=True)
-        left.write_bytes(b"PAR1")
-
-
-def leave_unmarked(spark: "SparkSession", place: "Place", parameters: Mapping[str, str]) -> None:
-    """A committer that does not mark its output complete when it was disturbed."""
-    frame = job(spark, place, {**parameters, "does": "well"})
-    if frame is not None:
-        frame.write.mode("overwrite").parquet(place.output)
-    if place.disturbed:
-        (_path(place.output) / "_SUCCESS").unlink()
+    return spark.createDataFrame(_shuffled(spark).mapPartitions(_reduce(does, marks, _path(place.output))), _SCHEMA)
 
 
 def invariant(spark: "SparkSession", place: "Place") -> list[str]:
@@ -89,12 +68,14 @@ def _is_again(marks: Path) -> bool:
     return False
 
 
-def _reduce(does: str, marks: Path) -> Callable[[Rows], Iterator[tuple[int, int]]]:
+def _reduce(does: str, marks: Path, output: Path) -> Callable[[Rows], Iterator[tuple[int, int]]]:
     """The reducing side: well behaved the first time, whatever it does when it is run again."""
 
     def reduce(rows: Rows) -> Iterator[tuple[int, int]]:
         is_bad = _is_again(marks) and does != "well"
         time.sleep(_LONG_SECONDS if is_bad and does == "hangs" else _TASK_SECONDS)
+        if is_bad and does == "leaves":
+            (output / f"part-{uuid4().hex}.parquet.partial").write_bytes(b"PAR1")
         if is_bad and does == "drops":
             return
         for key, number in rows:
@@ -103,20 +84,20 @@ def _reduce(does: str, marks: Path) -> Callable[[Rows], Iterator[tuple[int, int]
     return reduce
 
 
-def _append(spark: "SparkSession", place: "Place") -> None:
+def _appended(spark: "SparkSession", place: "Place") -> "DataFrame":
     """A sink that is not idempotent: each task writes its rows at once, under a name of its own, and then goes on."""
     import json
 
-    folder = _path(place.output)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _path(f"{place.lap}/sink")
+    folder.mkdir(parents=True)
 
     def write(rows: Rows) -> None:
-        path = folder / f"part-{uuid4().hex}.json"
+        path = folder / f"{uuid4().hex}.json"
         path.write_text("".join(json.dumps({"key": k, "id": n}) + "\n" for k, n in rows), encoding="utf-8")
         time.sleep(_TASK_SECONDS)
 
     _shuffled(spark).foreachPartition(write)
-    (folder / "_SUCCESS").touch()
+    return spark.read.schema(_SCHEMA).json(folder.as_uri())
 
 
 def _path(uri: str) -> Path:
