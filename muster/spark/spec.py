@@ -66,7 +66,7 @@ _OF_WORKERS = frozenset({Fault.KILL_WORKER, Fault.RESTART_WORKERS, Fault.FREEZE_
                          Fault.FULL_DISK, Fault.CUT_NETWORK, Fault.DECOMMISSION})  # fmt: skip
 _OF_SERVICES = frozenset({Fault.RESTART_MASTER, Fault.KILL_DRIVER, Fault.KILL_SHUFFLE_SERVICE})
 _LASTING = frozenset({Fault.RESTART_WORKERS, Fault.RESTART_MASTER, Fault.FREEZE_EXECUTOR, Fault.FREEZE_WORKER,
-                      Fault.SLOW_DISK, Fault.FULL_DISK, Fault.CUT_NETWORK})  # fmt: skip
+                      Fault.SLOW_DISK, Fault.FULL_DISK, Fault.CUT_NETWORK, Fault.KILL_SHUFFLE_SERVICE})  # fmt: skip
 
 
 class During(StrEnum):
