@@ -10,29 +10,14 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
-from muster.spark.spec import Fault
+from muster.spark.spec import Fault, without_secrets
 from tasks.hooks import Hook
 
-_SECRET = re.compile(r"secret|password|passphrase|token|access\.?key|private\.?key", re.IGNORECASE)
-_NO_SECRET = ("file", "provider", "enabled")
-"""Endings of settings that say where a secret is, not what it is."""
 _FOLDER = re.compile(r"^[a-z][a-z0-9+.-]*:/\S+$", re.IGNORECASE)
 _ADDRESS = re.compile(r"^https?://[^\s@/]+(/\S*)?$", re.IGNORECASE)
 _BACK_BY_ITSELF = frozenset({Fault.KILL_EXECUTOR, Fault.KILL_CACHED, Fault.OUT_OF_MEMORY, Fault.LOSE_SHUFFLE_FILE,
                              Fault.CORRUPT_SHUFFLE_BLOCK})  # fmt: skip
 """Faults after which every cluster manager replaces what is gone."""
-
-
-def _no_secrets(settings: Mapping[str, str | int | float | bool]) -> Mapping[str, str | int | float | bool]:
-    for key in settings:
-        if not key.startswith("spark."):
-            raise ValueError(f"{key!r} is no setting of Spark: they begin with 'spark.'")
-        if _SECRET.search(key) and not key.lower().endswith(_NO_SECRET):
-            raise ValueError(
-                f"{key!r} would put a secret on record: leave it to the environment that Muster runs in, to a"
-                " credentials provider, or to spark-defaults.conf"
-            )
-    return settings
 
 
 def _plain(uri: str) -> str:
@@ -49,7 +34,7 @@ def _web(url: str) -> str:
     return url.rstrip("/")
 
 
-SparkSettings = Annotated[Mapping[str, str | int | float | bool], AfterValidator(_no_secrets)]
+SparkSettings = Annotated[Mapping[str, str | int | float | bool], AfterValidator(without_secrets)]
 """Settings that every application of the drill has, whatever its variant."""
 Folder = Annotated[str, AfterValidator(_plain)]
 """URI of a folder. Each run makes one of its own in it, and removes that."""
