@@ -231,6 +231,7 @@ def spark_version() -> str:
     """Of the Spark that drivers here are started with."""
     from importlib import metadata
 
+    spark_home()  # tells the next move where there is none
     return metadata.version("pyspark")
 
 

@@ -32,7 +32,7 @@ _OVERHEAD = 0.6
 _DRIVER_MEMORY = 512  # MiB
 _DAEMONS_MEMORY = 800
 """MiB of master, driver and workers beside the executors."""
-_LOCAL_DISK = 256
+_LOCAL_DISK = 512
 """MiB of a worker's own disk where the plan's fault fills it and the target says no size."""
 
 

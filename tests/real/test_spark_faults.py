@@ -1,33 +1,40 @@
-"""Every family of fault on a real cluster of our own: struck, seen in Spark's event log, borne, ended, and nothing is left.
+"""Every family of fault on a real cluster of our own: struck, seen in Spark's logs, borne, ended, and nothing is left.
 
-One cluster and one application serve all: each worker has a disk of its own and a door, the application bears what a plan's
-settings make it bear. A fault that is reported and not carried out is looked at too, by the same judge.
+One cluster and one application serve all, in the order of this file: each worker has a disk of its own and a door, and
+the application's settings let it bear what comes. A fault that is only reported is looked at too, by the same judge.
 """
 
 import os
+import subprocess
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import psutil
+import pytest
+
 from muster.drill import Workspace
+from muster.errors import StepError
 from muster.spark.eventlog import Log, read_log
 from muster.spark.laps import landing
 from muster.spark.observations import Aim, Landing, Lap, Struck
 from muster.spark.spec import Fault, SparkSpec
-from tasks.process import Processes
+from tasks.process import AT_ONCE, Identity, Processes
 from tasks.spark.aiming import aim_at, reached
-from tasks.spark.cluster import Cluster
+from tasks.spark.cluster import SHUFFLE_SERVICE, Cluster, Shape
 from tasks.spark.course import victims_of
-from tasks.spark.faults import catalogue
+from tasks.spark.faults import catalogue, cgroups, disk, resources
 from tasks.spark.faults.scene import Scene
+from tasks.spark.java import find_java
 from tasks.spark.post import Told
 from tasks.spark.status import Status
 from tasks.spark.workloads.workload import open_workload
 from tasks.targets.embedded_spark import Spec, Target
 from tasks.targets.stressable import Moment, Work
 
-PATIENCE = 120.0
+PATIENCE = 150.0
+DISK = 256
 WORKLOAD = {"type": "terasort", "rows": 800_000, "partitions": 24}
 SETTINGS = {
     # The loss of somebody who says nothing is noticed within some ten seconds.
@@ -52,53 +59,58 @@ class Outcome:
     struck: Struck
     lap: Lap
     log: Log
+    said: list[str]
     healed: tuple[str, ...]
 
-    @property
-    def landing(self) -> Landing:
-        return landing(self.struck, self.lap, [self.log])
-
-    def never_struck(self) -> Landing:
-        """The judge's word on the same lap, had the fault been aimed at one that nothing happened to."""
-        return self.landing
+    def landing(self, fault: Fault | None = None) -> Landing:
+        """The judge's word; of another fault, had that one been reported."""
+        struck = self.struck if fault is None else self.struck.model_copy(update={"fault": fault})
+        return landing(struck, self.lap, [self.log], self.said)
 
 
 class Ground:
     """A cluster, an application on it, and laps."""
 
-    def __init__(self, folder: Path, local_disk: int | None = 96) -> None:
-        self.workspace = Workspace(f"faults{os.getpid()}", folder)
+    def __init__(self, folder: Path) -> None:
+        self.workspace = Workspace(f"faults-{os.getpid()}", folder)
         self.processes = Processes(self.workspace.records, self.workspace.logs)
-        self.target = Target(Spec(local_disk=local_disk))
+        self.target = Target(Spec(local_disk=DISK))
         self.work = self.work_for(Fault.CUT_NETWORK)
         self.cluster: Cluster = self.target._cluster(self.work)
         self.answer = open_workload(WORKLOAD).answer()
         self._number = 0
 
-    def work_for(self, fault: Fault, during: str = "reduce", lasts: str = "5s", after: float = 0.2) -> Work:
+    def work_for(self, fault: Fault, during: str = "reduce", after: float = 0.2) -> Work:
         radius = {"executors": 2, "workers": 2, "last_worker": True}
-        keys = {"type": fault, "during": during, "lasts": lasts, "after": after}
-        spec = SparkSpec.model_validate({"workload": WORKLOAD, "fault": keys, "blast_radius": radius})
+        spec = SparkSpec.model_validate(
+            {
+                "workload": WORKLOAD,
+                "fault": {"type": fault, "during": during, "after": after},
+                "blast_radius": radius,
+            }
+        )
         return Work(self.workspace, self.processes, spec, lambda: 600.0)
 
     def open(self) -> None:
         self.target.provide(self.work)
         self.session = self.target.open_session(self.work, "plain-0", SETTINGS, self.target.data(self.work))
-        self.status = Status(self.session.up.ui, self.session.up.application)
-        self.undisturbed()
-        self.usual = self.undisturbed()
-
-    def undisturbed(self) -> Lap:
-        return self._ended(self._begin(), lambda: None)
+        self.status = Status(self.session.up.ui, self.session.up.application)  # type: ignore[attr-defined]
+        self._ended(self._begin(), lambda: None)  # cold
+        self.usual = self._ended(self._begin(), lambda: None)
 
     def disturbed(
-        self, fault: Fault, during: str = "reduce", lasts: str = "5s", after: float = 0.2, carry_out: bool = True
+        self,
+        fault: Fault,
+        during: str = "reduce",
+        after: float = 0.2,
+        *,
+        carry_out: bool = True,
+        cluster: Cluster | None = None,
+        host: str = "",
     ) -> Outcome:
-        """One lap under a fault; `carry_out` is whether more is done than said."""
-        work = self.work_for(fault, during, lasts, after)
-        scene = Scene(self.cluster, work)
-        aim = self._aim(work)
-        self._wait_for_cores()
+        """One lap under a fault. `carry_out`: whether more is done than said; `host`: of the worker to hit, if any."""
+        scene = Scene(cluster or self.cluster, self.work_for(fault, during, after))
+        self.wait_for_cores()
         group = self._begin()
         struck: list[Struck] = []
         healed: list[str] = []
@@ -106,34 +118,32 @@ class Ground:
 
         def further() -> None:
             if not struck:
-                if found := self._strike(scene, group, aim, carry_out):
-                    struck.append(found)
-                    over[0] = time.monotonic() + work.spec.fault.lasts.total_seconds()
+                struck.extend(self._strike(scene, group, carry_out, host))
+                over[0] = time.monotonic() + scene.work.spec.fault.lasts.total_seconds()
             elif fault.lasts and not healed and time.monotonic() > over[0]:
-                healed.extend(catalogue.heal(scene) or ("nothing",))
+                healed.extend(catalogue.heal(scene))
 
         lap = self._ended(group, further)
-        if not healed:
-            healed.extend(catalogue.heal(scene))
+        healed.extend(catalogue.heal(scene))
         assert struck, "the moment never came"
-        return Outcome(struck[0], lap, self.log(), tuple(healed))
+        return Outcome(struck[0], lap, self.log(), self.said(), tuple(healed))
 
-    def _strike(self, scene: Scene, group: str, aim: Aim, carry_out: bool) -> Struck | None:
+    def _strike(self, scene: Scene, group: str, carry_out: bool, host: str) -> Iterator[Struck]:
         spec = scene.work.spec.fault
         stages, executors = self.status.stages(group), self.status.executors()
-        stage = reached(stages or (), aim, spec)
+        stage = reached(stages or (), self._aim(scene.work), spec)
         if stage is None or executors is None:
-            return None
+            return
+        executors = tuple(e for e in executors if host in {"", e.host})
         moment = Moment(self._number, group, self.session.applications[-1], stage, executors)
         victims = victims_of(moment, spec.type, spec.victims)
-        if not victims:
-            return None
         at_ms = time.time_ns() // 1_000_000
         done = catalogue.strike(scene, moment, victims) if carry_out else tuple(f"{v.name}: done" for v in victims)
-        return Struck(
-            lap=self._number, fault=spec.type, group=group, stage=stage.id, stage_name=stage.name,
-            tasks_done=stage.done, tasks=stage.tasks, at_ms=at_ms, victims=victims, done=done,
-        )  # fmt: skip
+        if victims:
+            yield Struck(
+                lap=self._number, fault=spec.type, group=group, stage=stage.id, stage_name=stage.name,
+                tasks_done=stage.done, tasks=stage.tasks, at_ms=at_ms, victims=victims, done=done,
+            )  # fmt: skip
 
     def _aim(self, work: Work) -> Aim:
         found = aim_at(self.session.stages(self.usual.group) or (), "plain", work.spec.fault.during)
@@ -151,24 +161,186 @@ class Ground:
         while (told := self.session.ended()) is None:
             further()
             assert time.monotonic() < deadline, "the lap hangs"
-            time.sleep(0.05)
+            time.sleep(0.02)
         return self._lap(told, group)
 
     def _lap(self, told: Told, group: str) -> Lap:
-        question = open_workload(WORKLOAD).question
         return Lap(
-            number=self._number, kind="disturbed", variant="plain", question=question, group=group,
-            applications=self.session.applications, state=told.state, error=told.error, began_ms=told.began_ms,
-            ended_ms=told.ended_ms, seconds=told.seconds, inspection=told.inspection,
+            number=self._number, kind="disturbed", variant="plain", question=open_workload(WORKLOAD).question,
+            group=group, applications=self.session.applications, state=told.state, error=told.error,
+            began_ms=told.began_ms, ended_ms=told.ended_ms, seconds=told.seconds, inspection=told.inspection,
         )  # fmt: skip
 
-    def _wait_for_cores(self) -> None:
+    def wait_for_cores(self) -> None:
+        """Both workers take work, and the application has an executor on each."""
         deadline = time.monotonic() + PATIENCE
-        while sum(e.cores for e in self.session.executors() or () if e.is_active) < 2:
-            assert time.monotonic() < deadline, "the application has not its two cores"
+        while (
+            sum(e.cores for e in self.session.executors() or () if e.is_active) < 2
+            or len(self.cluster.look("test").alive) < 2
+        ):
+            assert time.monotonic() < deadline, "the cluster is not as before"
             time.sleep(0.05)
 
     def log(self) -> Log:
         (path,) = self.target.events(self.work)
         with path.open(encoding="utf-8") as lines:
             return read_log(lines)
+
+    def said(self) -> list[str]:
+        """The driver's own log."""
+        return (self.workspace.logs / "driver-plain-0.log").read_text(encoding="utf-8", errors="replace").splitlines()
+
+    def groups(self) -> list[Path]:
+        """Control groups with the run's name."""
+        return [path for path in Path("/sys/fs/cgroup").rglob(f"muster-{self.workspace.run}-*")]
+
+    def family(self) -> set[Identity]:
+        """Everything that runs for this cluster, drivers too."""
+        return {process for name in self.processes.names() for process in self.cluster.tree_of(name)}
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    found = Ground(tmp_path_factory.mktemp("faults"))
+    try:
+        found.open()
+        yield found
+    finally:
+        found.target.release(found.work)
+
+
+def listeners(family: Iterable[Identity]) -> set[str]:
+    """The addresses that processes listen on."""
+    found = [
+        c
+        for process in family
+        for c in psutil.Process(process.pid).net_connections("inet")
+        if c.status == psutil.CONN_LISTEN
+    ]
+    return {c.laddr.ip.removeprefix("::ffff:") for c in found}
+
+
+def assert_right_or_loud(ground: Ground, lap: Lap) -> None:
+    if lap.state == "failed":
+        assert lap.error
+        assert lap.inspection is None or not lap.inspection.output or not lap.inspection.output.is_marked_complete
+    else:
+        assert lap.inspection
+        assert lap.inspection.answer == ground.answer
+        assert not lap.inspection.problems
+
+
+def needs(fault: Fault) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(fault not in catalogue.possible(), reason=f"this machine has no means for {fault}")
+
+
+@pytest.mark.timeout(600)
+def test_nothing_but_loopback_is_listened_on(ground: Ground) -> None:
+    assert ground.groups() == []
+    found = listeners(ground.family())
+    assert {"127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.1.1", "127.0.1.2"} <= found
+    assert all(address.startswith("127.") for address in found), found
+
+
+def test_a_fault_that_is_only_reported_has_not_landed(ground: Ground) -> None:
+    """One undisturbed lap, and the judge's word on each fault that could have been claimed of it."""
+    outcome = ground.disturbed(Fault.FREEZE_WORKER, carry_out=False)
+    assert outcome.lap.state == "succeeded"
+    assert [fault for fault in Fault if outcome.landing(fault).landed] == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "during", "after", "words"),
+    [
+        pytest.param(Fault.FULL_DISK, "map", 0.0, "No space left on device", marks=needs(Fault.FULL_DISK)),
+        (Fault.CUT_NETWORK, "reduce", 0.2, "are usual"),
+        pytest.param(Fault.OUT_OF_MEMORY, "reduce", 0.2, "lost", marks=needs(Fault.OUT_OF_MEMORY)),
+        (Fault.CORRUPT_SHUFFLE_BLOCK, "reduce", 0.2, "FetchFailed"),
+        (Fault.FREEZE_EXECUTOR, "reduce", 0.2, "are usual"),
+        (Fault.RESTART_MASTER, "reduce", 0.2, "Disconnected"),
+        (Fault.DECOMMISSION, "reduce", 0.2, "decommission"),
+    ],
+)
+def test_a_fault_lands_is_borne_and_ended(ground: Ground, fault: Fault, during: str, after: float, words: str) -> None:
+    outcome = ground.disturbed(fault, during, after)
+    assert outcome.struck.done
+    assert_right_or_loud(ground, outcome.lap)
+    found = outcome.landing()
+    assert found.landed, found
+    assert words in found.seen
+    ground.wait_for_cores()
+    assert ground.groups() == []
+    assert not any(disk.empty(ground.cluster.local_of(name)) for name in ground.cluster.worker_names)
+
+
+def test_a_lost_worker_comes_back(ground: Ground) -> None:
+    """On the machine's own disk, for the next test."""
+    plain = Cluster(ground.cluster.home, ground.processes, find_java(), replace(ground.cluster.shape, local_disk=None))
+    outcome = ground.disturbed(Fault.KILL_WORKER, cluster=plain, host="127.0.0.2")
+    assert_right_or_loud(ground, outcome.lap)
+    assert outcome.landing().landed, outcome.landing()
+    ground.wait_for_cores()
+
+
+@needs(Fault.SLOW_DISK)
+def test_a_slow_disk_is_slow(ground: Ground) -> None:
+    outcome = ground.disturbed(Fault.SLOW_DISK, "map", 0.0, host="127.0.0.2")
+    assert_right_or_loud(ground, outcome.lap)
+    assert outcome.landing().landed, outcome.landing()
+    assert "are usual" in outcome.landing().seen
+    assert ground.groups() == []
+
+
+def test_nothing_is_left(ground: Ground) -> None:
+    family = ground.family()
+    assert len(family) >= 8, "master, driver, and of each worker itself, its door and its executor"
+    ground.target.release(ground.work)
+    assert ground.processes.names() == ()
+    assert not any(process.is_alive() for process in family)
+    assert str(ground.workspace.root) not in Path("/proc/self/mounts").read_text(encoding="utf-8")
+    assert ground.groups() == []
+    assert not ground.workspace.scratch.exists()
+
+
+def test_a_shuffle_service_listens_on_loopback_alone_and_comes_back(tmp_path: Path) -> None:
+    processes = Processes(tmp_path / "records", tmp_path / "logs")
+    cluster = Cluster(tmp_path / "home", processes, find_java(), Shape(has_shuffle_service=True))
+    try:
+        for _ in range(2):
+            cluster.start_shuffle_service(lambda: PATIENCE)
+            family = cluster.tree_of(SHUFFLE_SERVICE)
+            found = listeners(family)
+            assert {"127.0.0.2", "127.0.0.3"} <= found
+            assert all(address.startswith("127.") for address in found), found
+            assert cluster.kill(SHUFFLE_SERVICE)
+            assert not any(process.is_alive() for process in family)
+    finally:
+        processes.stop_all(signals=AT_ONCE)
+
+
+@needs(Fault.OUT_OF_MEMORY)
+def test_a_control_group_is_removed_by_whoever_finds_its_record(tmp_path: Path) -> None:
+    """As after the death of the process that made it, with a process of ours still in it."""
+    sleeper = subprocess.Popen(["sleep", "60"])
+    try:
+        place = cgroups.place_for("memory", sleeper.pid)
+        assert place
+        name = f"muster-test-{os.getpid()}"
+        cgroups.make(place, name, resources.records_of(tmp_path)).take(sleeper.pid)
+        inside = Path(f"/proc/{sleeper.pid}/cgroup").read_text(encoding="ascii")
+        assert name in inside
+        (told,) = resources.lift(tmp_path)
+        assert name in told
+        assert name not in Path(f"/proc/{sleeper.pid}/cgroup").read_text(encoding="ascii")
+        assert not (place.folder / name).exists()
+        assert sleeper.poll() is None
+        assert resources.lift(tmp_path) == ()
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+def test_the_machines_disk_is_never_filled(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match="no disk of a worker's own"):
+        disk.fill(tmp_path, 64)
+    assert list(tmp_path.iterdir()) == []

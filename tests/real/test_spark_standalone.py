@@ -111,7 +111,7 @@ def test_an_executor_on_this_machine_is_killed_without_a_hook(theirs: Theirs, as
 
 
 def test_a_worker_is_frozen_by_the_teams_own_command(theirs: Theirs, as_before: None, tmp_path: Path) -> None:
-    script = tmp_path / "signal.py"
+    script = tmp_path / "fault.py"
     script.write_text(SIGNAL)
     hooks = {"freeze-worker": {"strike": [sys.executable, str(script), "SIGSTOP"],
                                "heal": [sys.executable, str(script), "SIGCONT"]}}  # fmt: skip

@@ -1,11 +1,14 @@
 """What every target of a stress drill promises, one suite for all: the clusters are on paper, the targets are real."""
 
+import re
 import shutil
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from stressable_worlds import (
     TWO,
     WORLDS,
@@ -22,6 +25,7 @@ from stressable_worlds import (
 
 from flows.registry import open_target
 from muster.errors import MusterError, Refusal, StepError, UsageError
+from muster.plan import Plan
 from muster.settings import Settings
 from muster.spark.observations import Victim
 from muster.spark.spec import Fault
@@ -247,3 +251,23 @@ def test_a_folder_on_this_machine_is_dropped_and_its_neighbour_stays(monkeypatch
 def test_where_to_write_is_said_once(name, monkeypatch, tmp_path):
     with pytest.raises(Refusal, match=r"does not read spark\.data"):
         WORLDS[name](monkeypatch).target().provide(work_of(tmp_path, data="s3://elsewhere/x"))
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "spark-targets.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_key_of_a_target_is_documented(name):
+    section = re.search(rf"^## Target `{name}`\n(.*?)^## ", PAGE, re.M | re.S)
+    assert section
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", section[1], re.MULTILINE)
+    documented = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
+    assert set(import_module(f"tasks.targets.{name}").Spec.model_fields) - {"type"} == documented
+
+
+def test_the_worked_plan_is_one_that_muster_takes(monkeypatch):
+    (shown,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.M | re.S)
+    plan = Plan.model_validate(yaml.safe_load(shown))
+    assert plan.spark is not None
+    target = open_target(plan.target, Settings())
+    assert plan.spark.fault.type in target._hooked.possible()
