@@ -6,6 +6,7 @@ No call is made to AWS, so what is proven is what is asked and how each answer i
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -199,7 +200,7 @@ def test_one_that_emr_does_not_replace_is_the_systems_fault(aws, work):
     describe(aws)
     machines(aws, ("i-0task1",))
     with pytest.raises(SystemFailure, match="to have 3 machines again") as caught:
-        target(aws, within="1ms").heal(work)
+        target(aws).heal(replace(work, seconds_left=lambda: 0.0))
     assert "the events of EMR" in caught.value.advice
 
 
@@ -301,8 +302,8 @@ def test_progress_is_what_the_driver_wrote_and_only_machines_in_reach_are_told(a
              "numActiveTasks": 4, "shuffleReadBytes": 1, "shuffleWriteBytes": 0}
             for i in (1, 7)
         ],
-        "allexecutors": [{**executor, "id": "driver", "hostPort": "m:1"}, {**executor, "id": "1", "hostPort": f"{CORE}:1"},
-                         {**executor, "id": "2", "hostPort": f"{TASK}:1"}],
+        "allexecutors": [{**executor, "id": name, "hostPort": f"{host}:1"}
+                         for name, host in (("driver", "m"), ("1", CORE), ("2", TASK))],
     }  # fmt: skip
     wanted = {**BUCKET, "Key": key(work, "laps/g/progress.json")}
     aws.answer("s3", "get_object", wanted, body(json.dumps(progress).encode()))
