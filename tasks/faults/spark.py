@@ -53,7 +53,7 @@ ENDS = (
     Form("survives-anyway", "a job that survives, though the plan counts on its failure",
          stress(expect="failure"), Check("ended", "succeeded")),
     Form("hangs", "a job that does not end once it was disturbed",
-         stress(workload=job("hangs"), lap_limit="25s"), Check("ended", "hung")),
+         stress(workload=job("hangs"), lap_limit="75s"), Check("ended", "hung")),
 )
 
 AIM = (

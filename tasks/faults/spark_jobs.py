@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tasks.spark.workloads.workload import Place
 
 ROWS, PARTS = 400, 8
-_TASK_SECONDS, _LONG_SECONDS = 0.6, 60.0
+_TASK_SECONDS, _LONG_SECONDS = 0.6, 300.0
 _SCHEMA = "key bigint, id bigint"
 Rows = Iterable[tuple[int, int]]
 
@@ -75,7 +75,7 @@ def _reduce(does: str, marks: Path, output: Path) -> Callable[[Rows], Iterator[t
         is_bad = _is_again(marks) and does != "well"
         time.sleep(_LONG_SECONDS if is_bad and does == "hangs" else _TASK_SECONDS)
         if is_bad and does == "leaves":
-            (output / f"part-{uuid4().hex}.parquet.partial").write_bytes(b"PAR1")
+            (output / f".part-{uuid4().hex}.parquet.inprogress").write_bytes(b"PAR1")
         if is_bad and does == "drops":
             return
         for key, number in rows:

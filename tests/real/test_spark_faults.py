@@ -15,7 +15,6 @@ import psutil
 import pytest
 
 from muster.drill import Workspace
-from muster.errors import StepError
 from muster.spark.eventlog import Log, read_log
 from muster.spark.laps import landing
 from muster.spark.observations import Aim, Landing, Lap, Struck
@@ -338,9 +337,3 @@ def test_a_control_group_is_removed_by_whoever_finds_its_record(tmp_path: Path) 
     finally:
         sleeper.kill()
         sleeper.wait()
-
-
-def test_the_machines_disk_is_never_filled(tmp_path: Path) -> None:
-    with pytest.raises(StepError, match="no disk of a worker's own"):
-        disk.fill(tmp_path, 64)
-    assert list(tmp_path.iterdir()) == []

@@ -3,8 +3,9 @@
 Chance with and without a seed, ids by position, a round-robin repartition behind them, a limit without order, a sum of
 floats: work that is done again after a loss may come out otherwise, and none of it may lose or double a row. Rows are
 dealt round-robin by what chance gave them, so that a task done again deals them otherwise: Spark has to notice that,
-and to do every task behind it again, or to fail. What is certain is known by mathematics: every id once, and the bounds
-of the rest. Source: Spark's issues SPARK-23207, SPARK-38388.
+and to do every task behind it again, or to fail: once a part of the output is committed it fails, and the plan for that
+says `expect: failure`. What is certain is known by mathematics: every id once, and the bounds of the rest. Source:
+Spark's issues SPARK-23207, SPARK-38388.
 """
 
 from typing import TYPE_CHECKING, Literal
