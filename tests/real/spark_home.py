@@ -35,7 +35,7 @@ def family(home: Home) -> list[str]:
             continue
         try:
             if f"MUSTER_HOME={home.settings.home}\0".encode() in (entry / "environ").read_bytes():
-                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")[:300])
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
         except OSError:
             continue
     return found
