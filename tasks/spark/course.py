@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from muster.drill import Context
 from muster.errors import Refusal, StepError, SystemFailure
 from muster.quantity import format_seconds
-from muster.spark.observations import Aim, Healed, Known, Lap, Missed, Question, Stress, Struck, Victim
+from muster.spark.observations import Aim, Healed, Lap, Missed, Stress, Struck, Victim
 from muster.spark.section import spec_of
 from muster.spark.spec import Expect, Fault, SparkSpec
 from tasks.spark.aiming import aim_at, busiest, is_over, most_cached, reached
 from tasks.spark.post import Told
 from tasks.spark.scene import target_of, work_of
 from tasks.spark.status import Executor, Stage
+from tasks.spark.workloads.workload import open_workload
 from tasks.targets.stressable import Moment, Session, Stressable, Work
 
 _NAP = 0.05
@@ -142,8 +143,14 @@ class Course:
             ended = {"state": "hung", "error": f"not ended within {limit}", "began_ms": began, "ended_ms": _now_ms(),
                      "seconds": (_now_ms() - began) / 1000}  # fmt: skip
         else:
-            ended = told.model_dump(exclude={"number"})
-        of_the_lap = {"number": number, "kind": kind, "variant": variant, "question": self._question, "group": group}
+            ended = told.model_dump(exclude={"number"}, exclude_none=True)
+        of_the_lap = {
+            "number": number,
+            "kind": kind,
+            "variant": variant,
+            "question": open_workload(self._spec.workload).question,
+            "group": group,
+        }
         return Lap.model_validate({**of_the_lap, "applications": self._running.applications, **ended})
 
     def _further(self, strike: _Strike, number: int, group: str) -> None:
@@ -235,10 +242,6 @@ class Course:
         if self._session is None:
             raise StepError("no session is open")
         return self._session
-
-    @property
-    def _question(self) -> Question:
-        return self.context.result("answer", Known).question
 
     @property
     def _spec(self) -> SparkSpec:

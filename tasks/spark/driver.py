@@ -88,6 +88,7 @@ def run_lap(spark: "SparkSession", workload: Workload, config: Config, ask: Ask)
     broken = _attempt(lambda: inspections.append(workload.inspect(spark, place)))
     return Told(
         number=ask.number,
+        question=workload.question,
         state="failed" if error else "succeeded",
         error=error or (f"the result could not be read: {broken}" if broken else ""),
         began_ms=began_ms,

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from muster.spark.observations import Inspection
+from muster.spark.observations import Inspection, Question
 
 M = TypeVar("M", bound=BaseModel)
 CONFIG, UP, END = "driver.json", "up.json", "end"
@@ -62,6 +62,8 @@ class Told(_Frozen):
     """How a lap ended."""
 
     number: int
+    question: Question | None = None
+    """What the driver really ran."""
     state: Literal["succeeded", "failed"]
     error: str = ""
     began_ms: int

@@ -1,4 +1,4 @@
-"""Clusters on paper, one of each kind: they answer as the real ones are documented to, and note what is done to them."""
+"""Clusters on paper, one of each kind: they answer as the real ones are documented to, and note what they are told."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -206,7 +206,8 @@ def pod_of(executor: str, run: str = "20261125T220000Z-shop-0a1b2c", application
 def kubernetes_world(_monkeypatch: Any = None, pods: Iterable[Pod] = (), maps: tuple[str, ...] = ()) -> World:
     """A cluster with two nodes that take executors."""
     world = World(
-        keys={"type": "kubernetes", "master": "k8s://https://k8s.test:6443", "namespace": "spark", "image": "spark:4.3.0",
+        keys={"type": "kubernetes", "master": "k8s://https://k8s.test:6443", "namespace": "spark",
+              "image": "spark:4.3.0",
               "data": "s3a://bucket/drills"},
         make=lambda keys: kubernetes.Target(kubernetes.Spec.model_validate(keys), lambda _: fake),  # type: ignore[arg-type,return-value]
         own=frozenset({Fault.KILL_EXECUTOR, Fault.KILL_CACHED, Fault.KILL_DRIVER}),
@@ -243,12 +244,14 @@ class FakeYarn:
             return httpx.Response(200, json=self._executors())
         told: dict[str, Any] = {
             "/ws/v1/cluster/info": {"clusterInfo": {
-                "id": 1700000000000, "state": "STARTED", "haState": self.states[host], "resourceManagerVersion": "3.4.1"}},
+                "id": 1700000000000, "state": "STARTED", "haState": self.states[host],
+                "resourceManagerVersion": "3.4.1"}},
             "/ws/v1/cluster/nodes": {"nodes": {"node": [
-                {"id": f"w{n}:8041", "nodeHostName": f"w{n}", "state": state, "usedMemoryMB": 1024, "availMemoryMB": 7168,
+                {"id": f"w{n}:8041", "nodeHostName": f"w{n}", "state": state,
+                 "usedMemoryMB": 1024, "availMemoryMB": 7168,
                  "usedVirtualCores": 1, "availableVirtualCores": 7}
                 for n, state in ((1, "RUNNING"), (2, "RUNNING"), (3, "LOST"))]}},
-            "/ws/v1/cluster/apps": {"apps": {"app": [{"id": i, "name": n} for i, n in self.apps.items()]} or None},
+            "/ws/v1/cluster/apps": {"apps": {"app": [{"id": i, "name": n} for i, n in self.apps.items()]}},
         }  # fmt: skip
         return httpx.Response(200, json=told[path])
 
@@ -387,7 +390,9 @@ class FakeDatabricks:
                 {"node_types": [{"node_type_id": "i3.xlarge", "memory_mb": 31232, "num_cores": 4.0}]}
             ),
             "/api/2.1/clusters/spark-versions": lambda _: _json({"versions": [{"key": "16.4.x-scala2.12"}]}),
-            "/api/2.1/clusters/get": lambda _: _json({"executors": [{"private_ip": "10.1.0.4"}, {"private_ip": "10.1.0.5"}]}),
+            "/api/2.1/clusters/get": lambda _: _json(
+                {"executors": [{"private_ip": "10.1.0.4"}, {"private_ip": "10.1.0.5"}]}
+            ),
             "/api/2.1/clusters/events": lambda r: _json({"events": [
                 {"type": "NODES_LOST", "timestamp": json.loads(r.content)["start_time"] + 42_000}]}),
             "/api/2.2/jobs/runs/list": lambda _: _json({"runs": [r for r in self.runs.values() if r["active"]]}),
