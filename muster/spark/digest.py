@@ -44,8 +44,8 @@ class Answer(BaseModel):
 
     @property
     def adds_up(self) -> bool:
-        """Whether the parts are the whole."""
-        return not self.parts or combined(self.parts.values()) == self.whole
+        """Whether the parts are the whole: what has rows has parts."""
+        return combined(self.parts.values()) == self.whole
 
 
 def combined(digests: Iterable[Digest]) -> Digest:
