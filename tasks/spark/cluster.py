@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -50,7 +51,7 @@ class Shape:
 class Cluster:
     """The cluster below a folder. Another process finds it again by the same folder and processes."""
 
-    def __init__(self, home: Path, processes: Processes, java: Java, shape: Shape = Shape()) -> None:  # noqa: B008 - frozen
+    def __init__(self, home: Path, processes: Processes, java: Java, shape: Shape = Shape()) -> None:
         self.home = home
         self.shape = shape
         self._processes = processes
@@ -236,10 +237,18 @@ class Cluster:
 
     def local_of(self, name: str) -> Path:
         """Where a worker's executors keep shuffle files and spilled blocks; a disk of its own by a path of ours."""
-        folder = self.home / "local" / name
+        own = self.disk_of(name)
+        return own.path if own else self._local(name)
+
+    def disk_of(self, name: str) -> disk.OwnDisk | None:
+        """A worker's own disk; `None` where it shares the machine's, or does not run."""
         found = self._processes.identity(name)
-        is_apart = self.shape.local_disk is not None and found is not None and found.is_alive()
-        return disk.seen_by(found.pid, folder) if found and is_apart else folder
+        if self.shape.local_disk is None or found is None or not found.is_alive():
+            return None
+        return disk.OwnDisk(found.pid, self._local(name), self.shape.local_disk)
+
+    def _local(self, name: str) -> Path:
+        return self.home / "local" / name
 
     @property
     def _master_host(self) -> str:
@@ -268,7 +277,7 @@ class Cluster:
 
 
 def free_ports_once(home: Path) -> tuple[int, ...]:
-    """Ports of master, its UI, driver, its blocks, and shuffle service: chosen once for a cluster, and kept beside it."""
+    """Ports of master, its UI, driver, its blocks, and shuffle service: chosen once for a cluster, kept beside it."""
     kept = home / "ports"
     if not kept.exists():
         home.mkdir(parents=True, exist_ok=True)
@@ -284,4 +293,4 @@ def _command_line(pid: int) -> list[str]:
 
 
 def _says(words: list[str], option: str, value: str) -> bool:
-    return any(pair == (option, value) for pair in zip(words, words[1:], strict=False))
+    return any(pair == (option, value) for pair in pairwise(words))

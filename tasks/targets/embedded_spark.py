@@ -1,7 +1,7 @@
 """Target `embedded-spark`: a standalone cluster that the drill starts on this machine, and stops.
 
 Spark and a Java come as wheels. Every worker has a loopback address of its own; nothing else is listened on. What only
-some faults need is there only for them: a local disk of each worker's own, a door between a worker and master and driver.
+some faults need is there only for them: a local disk of each worker's own, a door between it and master and driver.
 """
 
 import shutil

@@ -1,5 +1,8 @@
 """What the embedded cluster is made of for each fault, and which faults it offers by its keys."""
 
+import os
+import struct
+import subprocess
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +13,7 @@ from muster.errors import StepError
 from muster.spark.spec import Fault
 from tasks.process import Processes
 from tasks.spark.cluster import Cluster, Shape
-from tasks.spark.faults import cgroups, disk, names, resources
+from tasks.spark.faults import cgroups, disk, files, names, resources
 from tasks.spark.java import Java
 from tasks.targets.embedded_spark import Spec, Target
 
@@ -80,9 +83,29 @@ def test_with_a_service_the_application_is_told_its_port(tmp_path: Path) -> None
 
 def test_the_machines_disk_is_never_filled(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="no disk of a worker's own"):
-        disk.fill(tmp_path, 64)
-    assert list(tmp_path.iterdir()) == []
-    assert not disk.empty(tmp_path)
+        disk.OwnDisk(os.getpid(), tmp_path, 64).fill()
+
+
+@pytest.mark.skipif(not disk.is_possible(), reason="this machine has no mount namespaces for this user")
+def test_a_disk_of_ones_own_is_full_to_the_byte_and_has_room_again(tmp_path: Path) -> None:
+    sleeper = subprocess.Popen([*disk.prefix(tmp_path, 16), "sleep", "60"])
+    try:
+        own = disk.OwnDisk(sleeper.pid, tmp_path, 16)
+        while Path(f"/proc/{sleeper.pid}/comm").read_text(encoding="utf-8").strip() != "sleep":
+            assert sleeper.poll() is None
+        (own.path / "kept").write_bytes(bytes(10_000))
+        assert own.fill() == 12_288, "whole pages"
+        with pytest.raises(OSError, match="No space left"):
+            (own.path / "more").write_bytes(b"x")
+        (own.path / "kept").write_bytes(bytes(12_288))
+        assert own.make_room()
+        assert not own.make_room()
+        (own.path / "more").write_bytes(bytes(2**20))
+        assert list(tmp_path.iterdir()) == [], "nobody else sees it"
+        assert str(tmp_path) not in Path("/proc/self/mounts").read_text(encoding="utf-8")
+    finally:
+        sleeper.kill()
+        sleeper.wait()
 
 
 def test_nothing_is_lifted_where_nothing_was_limited(tmp_path: Path) -> None:
@@ -154,3 +177,20 @@ def test_a_group_is_found_where_it_is_mounted(tmp_path: Path) -> None:
     assert cgroups._mounted(old, "blkio", "/docker/abc/job") is None
     assert cgroups._mounted(new, "", "/job") == tmp_path / "job"
     assert cgroups._mounted(new, "memory", "/job") is None
+
+
+def test_every_block_of_a_shuffle_file_is_found(tmp_path: Path) -> None:
+    """Three reduce tasks, of which the second gets nothing."""
+    data, index = tmp_path / "0c" / "shuffle_1_2_0.data", tmp_path / "3f" / "shuffle_1_2_0.index"
+    index.parent.mkdir()
+    index.write_bytes(struct.pack(">4q", 0, 70, 70, 71))
+    assert list(files._blocks(data)) == [(0, 70), (70, 71)]
+
+
+def test_a_part_of_every_block_is_spoiled(tmp_path: Path) -> None:
+    data = tmp_path / "0c" / "shuffle_1_2_0.data"
+    data.parent.mkdir()
+    data.write_bytes(bytes(1000) + b"x")
+    data.with_suffix(".index").write_bytes(struct.pack(">3q", 0, 1000, 1001))
+    assert files._flip(data) == 2
+    assert data.read_bytes() == bytes(468) + b"\xff" * 64 + bytes(468) + bytes([ord("x") ^ 0xFF])

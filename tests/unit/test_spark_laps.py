@@ -1,7 +1,7 @@
 """Whether a fault landed, by logs made by hand: what each kind leaves in them, and what none of them may be taken for.
 
-The lap here runs one stage of ten tasks on two executors, after an undisturbed lap of the same; a fault strikes the first of
-them at the fourth task's begin. Each case changes what the log holds, and nothing of what the drill reports.
+The lap here runs one stage of ten tasks on two executors, after an undisturbed lap of the same; a fault strikes the
+first executor when four tasks have ended. Each case changes what the log holds, and nothing of what the drill reports.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ def task(
     index: int, executor: str, begun: int, ended: int, reason: str = "Success", said: str = "", **more: int
 ) -> Task:
     return Task(
-        stage=more.get("stage", 7), stage_attempt=more.get("attempt", 0), index=index, executor=executor, launched_ms=begun,
+        stage=more.get("stage", 7), stage_attempt=0, index=index, executor=executor, launched_ms=begun,
         finished_ms=ended, reason=reason, said=said, run_ms=0, gc_ms=0, spilled=0, shuffle_read=0, shuffle_written=0,
     )  # fmt: skip
 

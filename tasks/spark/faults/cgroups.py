@@ -1,7 +1,7 @@
 """Control groups made for one fault: what the kernel gives a few processes of ours, and no others.
 
-Promises: a group is on record before it is made, so that another process of Muster removes it; no limit that its processes
-had is lifted but by a group that is made beside theirs; what is in it when it is removed goes back to where it was.
+Promises: a group is on record before it is made, so that another process of Muster removes it; what is in it when it is
+removed goes back to where it was; the machine's own groups are left as they are.
 Sources: cgroups(7); the kernel's "Control Group v2", "Memory Resource Controller" and "Block IO Controller" pages.
 """
 

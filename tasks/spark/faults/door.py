@@ -1,8 +1,8 @@
 """A worker's way to master and driver: `python -m tasks.spark.faults.door ADDRESS PORT...`.
 
 Whoever connects to one of the ports at ADDRESS, a loopback address that only this worker's processes are told, is
-carried to the same port at 127.0.0.1. Stopped (SIGSTOP), it is a cut: what is on its way is held back, what is new waits,
-nobody is told. When it goes on (SIGCONT), all goes on. What carries the bytes is the proxy of an emulated link.
+carried to the same port at 127.0.0.1. Stopped (SIGSTOP), it is a cut: what is on its way is held back, what is new
+waits, nobody is told. When it goes on (SIGCONT), all goes on. What carries the bytes is the proxy of an emulated link.
 """
 
 import asyncio

@@ -1,10 +1,14 @@
 """Faults in shuffle files: one that is gone, one whose bytes are wrong.
 
-Spark keeps a map task's output in one `shuffle_*.data` file with an index beside it, in the local folders of the worker
-that ran it. Source: Spark's `IndexShuffleBlockResolver`.
+Spark keeps a map task's output in one `shuffle_*.data` file in the local folders of the worker that ran it. Its index,
+in the same folder or one beside it, holds where each reduce task's block begins, and where the last one ends: numbers
+of eight bytes, big-endian. Source: Spark's `IndexShuffleBlockResolver`, `DiskBlockManager`.
 """
 
+import contextlib
+import struct
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from muster.errors import StepError
@@ -14,13 +18,14 @@ from tasks.spark.faults.scene import Means, Scene
 from tasks.targets.stressable import Moment
 
 _FLIPPED = 64
-"""Bytes in the middle of the file."""
+"""Bytes in the middle of a block."""
+_NUMBER = struct.Struct(">q")
 
 
 def _lose(scene: Scene, moment: Moment, victims: tuple[Victim, ...]) -> tuple[str, ...]:
     done = []
     for path in _data_files(scene, victims, moment):
-        for gone in (path, path.with_suffix(".index")):
+        for gone in (path, _index_of(path)):
             gone.unlink(missing_ok=True)
         done.append(f"{path.name} on {path.parents[4].name} deleted, with its index")
     return _told(done)
@@ -29,14 +34,33 @@ def _lose(scene: Scene, moment: Moment, victims: tuple[Victim, ...]) -> tuple[st
 def _corrupt(scene: Scene, moment: Moment, victims: tuple[Victim, ...]) -> tuple[str, ...]:
     done = []
     for path in _data_files(scene, victims, moment):
-        with path.open("r+b") as file:
-            middle = path.stat().st_size // 2
+        with contextlib.suppress(FileNotFoundError):  # Spark deletes what no job needs any more
+            done.append(f"bytes in the middle of each of {_flip(path)} blocks of {path.name} flipped")
+    return _told(done)
+
+
+def _flip(path: Path) -> int:
+    """Spoil every block, for what is read of it next; how many there are."""
+    blocks = tuple(_blocks(path))
+    with path.open("r+b") as file:
+        for start, end in blocks:
+            middle = max(start, (start + end - _FLIPPED) // 2)
             file.seek(middle)
-            old = file.read(_FLIPPED)
+            old = file.read(min(_FLIPPED, end - start))
             file.seek(middle)
             file.write(bytes(byte ^ 0xFF for byte in old))
-        done.append(f"{len(old)} bytes in the middle of {path.name} flipped")
-    return _told(done)
+    return len(blocks)
+
+
+def _blocks(path: Path) -> Iterator[tuple[int, int]]:
+    """Where each reduce task's bytes begin and end; those of a task that gets none are left out."""
+    offsets = [number for (number,) in _NUMBER.iter_unpack(_index_of(path).read_bytes())]
+    return ((start, end) for start, end in pairwise(offsets) if start < end)
+
+
+def _index_of(path: Path) -> Path:
+    name = path.with_suffix(".index").name
+    return next(path.parent.parent.glob(f"*/{name}"), path.with_name(name))
 
 
 def _data_files(scene: Scene, victims: tuple[Victim, ...], _moment: Moment) -> Iterator[Path]:

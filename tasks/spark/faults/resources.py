@@ -1,6 +1,6 @@
 """Faults in what a machine gives: a local disk that is full, one that is slow, memory that is not to be had.
 
-Promises: what is filled is a disk of the worker's own; what is limited are the victims' processes, in groups that carry
+Promises: what is full is a disk of the worker's own; what is limited are the victims' processes, in groups that carry
 the run's name and are on record; nothing of the machine's is used up.
 """
 
@@ -26,18 +26,18 @@ _MEMORY = 2**20
 
 
 def _fill(scene: Scene, _moment: Moment, victims: tuple[Victim, ...]) -> tuple[str, ...]:
-    size = scene.cluster.shape.local_disk
-    if size is None:
-        raise StepError("the workers share the machine's disk, which is not ours to fill", "set `local_disk`")
     done = []
     for name in map(scene.worker, victims):
-        written = disk.fill(scene.cluster.local_of(name), size)
-        done.append(f"{name}: {written:,} bytes written to its local disk of {size} MiB, which has no room left")
+        own = scene.cluster.disk_of(name)
+        if own is None:
+            raise StepError(f"{name} has no disk of its own, and the machine's is not ours to fill", "set `local_disk`")
+        done.append(f"{name}: its local disk holds {own.fill():,} bytes, and not one more")
     return tuple(done)
 
 
 def _empty(scene: Scene) -> tuple[str, ...]:
-    names = [name for name in scene.cluster.worker_names if disk.empty(scene.cluster.local_of(name))]
+    disks = {name: scene.cluster.disk_of(name) for name in scene.cluster.worker_names}
+    names = [name for name, own in disks.items() if own and own.make_room()]
     return tuple(f"{name}: there is room on its local disk again" for name in names)
 
 
