@@ -23,6 +23,7 @@ from muster.spark.section import spec_of
 from muster.verdict import Verdict
 from tasks.spark.course import Course
 from tasks.spark.scene import EVENTS, processes_of, target_of, work_of
+from tasks.spark.session import PREFIX
 from tasks.spark.workloads.workload import open_workload
 from tasks.targets.stressable import Stressable
 
@@ -94,7 +95,7 @@ def account(context: Context) -> Accounting:
     logs, kept, spark = {}, {}, ""
     settings: dict[str, Mapping[str, str]] = {}
     folder = context.workspace.exhibits / EVENTS
-    laps = context.history.observed(Lap)
+    laps, said = context.history.observed(Lap), _said_by_drivers(context)
     for path in sorted(target_of(context).events(work_of(context))):
         with path.open(encoding="utf-8") as lines:
             log = read_log(lines)
@@ -108,8 +109,14 @@ def account(context: Context) -> Accounting:
             settings[lap.variant] = settings_that_matter(log)
         for struck in context.history.observed(Struck):
             if struck.lap == lap.number:
-                context.observe(landing(struck, lap, found))
+                context.observe(landing(struck, lap, found, said))
     return Accounting(logs=kept, laps=len(laps), settings=settings, spark=spark)
+
+
+def _said_by_drivers(context: Context) -> list[str] | None:
+    """The lines of the drivers' own logs; `None` where drivers ran elsewhere and left none here."""
+    logs = sorted(context.workspace.logs.glob(f"{PREFIX}*.log"))
+    return [line for log in logs for line in log.read_text("utf-8", "replace").splitlines()] if logs else None
 
 
 def _keep(path: Path, folder: Path, application: str) -> str:

@@ -59,6 +59,9 @@ ENDS = (
 AIM = (
     Form("hit-nothing", "a fault that is reported, and hit nothing",
          stress(drill=first("stress", steps.strike_nothing)), Doubt("landed", "the event log holds nothing")),
+    Form("master-stayed", "a master that is reported dead, and never was",
+         stress(fault={"type": "restart-master", "lasts": "2s"}, drill=first("stress", steps.strike_nothing)),
+         Doubt("landed")),
     Form("hit-too-late", "a fault that strikes after the job",
          stress(drill=first("stress", steps.strike_too_late)), Doubt("landed")),
     Form("hit-others-too", "a fault that takes more than it was aimed at",
