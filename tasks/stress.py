@@ -77,7 +77,7 @@ def run_disturbed(context: Context) -> Stress:
 def settle(context: Context) -> ClusterSeen:
     """Faults are ended, our application is gone, and the cluster is as it was."""
     target, work = target_of(context), work_of(context)
-    Course(context).end()
+    target.end_sessions(work)
     target.heal(work)
     before = context.result("survey", ClusterSeen)
     deadline = time.monotonic() + min(work.spec.settle.total_seconds(), work.seconds_left())

@@ -54,11 +54,11 @@ class Course:
         return self._opening_laps(variant)
 
     def rest(self) -> Stress:
-        """Every other lap, until all are run, or one of them shows that there is no use in going on."""
+        """Every other lap, until all are run, or one shows that there is no use in going on; then the session ends."""
         laps = 0
         for variant, number, is_new in self._rounds():
             if is_new:
-                self.end()
+                self._end()
                 self._open(variant, number)
                 self._opening_laps(variant)
             elif number:
@@ -70,27 +70,14 @@ class Course:
             laps += 1
             if lap.state == "hung" or (lap.state == "failed") != (self._spec.expect is Expect.FAILURE):
                 break
+        self._end()
         return Stress(laps=laps, expect=self._spec.expect)
 
-    def end(self) -> None:
-        """End the session of now in good order."""
-        variant, number = self._latest()
-        try:
-            if self._session is None and self.context.history.observed(Lap):
-                self._attach(variant, number)
-            if self._session is not None:
-                self._session.end()
-        finally:
+    def _end(self) -> None:
+        """End the session of now in good order: only then is its event log whole."""
+        if self._session is not None:
+            self._session.end()
             self._session = None
-            self._target.end_sessions(self._work)
-
-    def _latest(self) -> tuple[str, int]:
-        laps = self.context.history.observed(Lap)
-        if not laps or not self._spec.compare:
-            return self._spec.variants[0], 0
-        variant = laps[-1].variant
-        disturbed = [lap for lap in laps if lap.variant == variant and lap.kind == _COLD]
-        return variant, max(0, len(disturbed) - 1)
 
     def _rounds(self) -> Iterator[tuple[str, int, bool]]:
         """Variant, number of its round, and whether it needs a session of its own."""
