@@ -113,10 +113,10 @@ def account(context: Context) -> Accounting:
     return Accounting(logs=kept, laps=len(laps), settings=settings, spark=spark)
 
 
-def _said_by_drivers(context: Context) -> list[str] | None:
-    """The lines of the drivers' own logs; `None` where drivers ran elsewhere and left none here."""
+def _said_by_drivers(context: Context) -> list[str]:
+    """The lines of the drivers' own logs; none where drivers ran elsewhere."""
     logs = sorted(context.workspace.logs.glob(f"{PREFIX}*.log"))
-    return [line for log in logs for line in log.read_text("utf-8", "replace").splitlines()] if logs else None
+    return [line for log in logs for line in log.read_text("utf-8", "replace").splitlines()]
 
 
 def _keep(path: Path, folder: Path, application: str) -> str:

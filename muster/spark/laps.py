@@ -112,10 +112,10 @@ def _shares(lap: Lap, column: float, cores: int, tasks: Iterable[Task]) -> tuple
     return tuple(round(min(1.0, b / column / max(1, cores)), 3) for b in busy)
 
 
-def landing(struck: Struck, lap: Lap, logs: Sequence[Log], said: Sequence[str] | None = None) -> Landing:
+def landing(struck: Struck, lap: Lap, logs: Sequence[Log], said: Sequence[str] = ()) -> Landing:
     """Whether a fault was seen in the logs, during an attempt of the stage it was aimed at.
 
-    `said`: the lines of the drivers' own logs, where they can be had; only they tell of a master that is gone.
+    `said`: the lines of the drivers' own logs. Only they tell of a master that is gone: without them nobody does.
     """
     log = next((each for each in logs if struck.group in each.stages_of_group), None)
     if log is None:

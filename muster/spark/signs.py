@@ -28,7 +28,7 @@ Sign = tuple[int, str] | None
 """When the log first says so, and what."""
 
 
-def sign_of(struck: Struck, lap: Lap, log: Log, said: Iterable[str] | None) -> Sign:
+def sign_of(struck: Struck, lap: Lap, log: Log, said: Iterable[str]) -> Sign:
     """What the application's event log, or `said`, the lines of its driver's own log, holds of a fault."""
     if struck.fault is Fault.RESTART_MASTER:
         return _of_a_master(struck, lap, said)
@@ -138,14 +138,8 @@ def _on_disk(struck: Struck, lap: Lap, log: Log) -> Sign:
     return _of_loss(struck, lap, log)
 
 
-def _of_a_master(struck: Struck, lap: Lap, said: Iterable[str] | None) -> Sign:
-    """What serves no task leaves no trace in an event log; the driver's own log says that it lost its master.
-
-    Where that log cannot be had, the drill's word that it was away while the job ran is all there is.
-    """
-    if said is None:
-        words = f"{struck.victims[0].name} was gone while the job went on"
-        return (struck.at_ms, words) if lap.ended_ms > struck.at_ms else None
+def _of_a_master(struck: Struck, lap: Lap, said: Iterable[str]) -> Sign:
+    """What serves no task leaves no trace in an event log; the driver's own log says that it lost its master."""
     for line in said:
         at_ms = _moment(line) if _LOST_MASTER in line else None
         if at_ms is not None and struck.at_ms - SLACK_MS <= at_ms + 999 and at_ms <= lap.ended_ms:
