@@ -65,6 +65,8 @@ class DriverSession:
     """An executor with the host that the cluster's manager knows, where Spark knows it by another."""
     _ups: list[Up] = field(default_factory=list)
     _asked: Ask | None = None
+    _asking: tuple[Up, Status] | None = None
+    """Whom the status was asked of last: a new connection each time would cost more than the answer."""
 
     @property
     def applications(self) -> tuple[str, ...]:
@@ -113,13 +115,11 @@ class DriverSession:
 
     def stages(self, group: str) -> tuple[Stage, ...] | None:
         """Asked of the driver."""
-        with Status(self.seen_at(self.up), self.up.application) as status:
-            return status.stages(group)
+        return self._status().stages(group)
 
     def executors(self) -> tuple[Executor, ...] | None:
         """Asked of the driver."""
-        with Status(self.seen_at(self.up), self.up.application) as status:
-            told = status.executors()
+        told = self._status().executors()
         return None if told is None else tuple(map(self.placed, told))
 
     def end(self) -> None:
@@ -130,6 +130,18 @@ class DriverSession:
             while self.process in self.processes.alive() and time.monotonic() < deadline:
                 time.sleep(_NAP)
         self.processes.stop(self.process, signals=AT_ONCE)
+        self._ask_nobody()
+
+    def _status(self) -> Status:
+        if self._asking is None or self._asking[0] != self.up:
+            self._ask_nobody()
+            self._asking = (self.up, Status(self.seen_at(self.up), self.up.application))
+        return self._asking[1]
+
+    def _ask_nobody(self) -> None:
+        if self._asking is not None:
+            self._asking[1].close()
+            self._asking = None
 
     @property
     def _here(self) -> Path:

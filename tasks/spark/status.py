@@ -48,7 +48,7 @@ class Executor:
 
 
 class Status:
-    """One application's REST API. A context manager."""
+    """One application's REST API; a context manager, or closed when it is asked no more."""
 
     def __init__(self, ui: str, application: str) -> None:
         self._base = f"{ui}/api/v1/applications/{application}"
@@ -58,6 +58,10 @@ class Status:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connection."""
         self._client.close()
 
     def stages(self, group: str) -> tuple[Stage, ...] | None:
