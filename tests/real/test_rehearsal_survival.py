@@ -455,7 +455,7 @@ from muster.settings import Settings
 from tasks.estate.estate import Part
 settings = Settings.from_environment()
 with estate_up(settings, Console(), parts=[Part.REGIONS]):
-    run(settings, Options("rehearsal-test", "", False, True, None, "promote", "", False))
+    run(settings, Options("rehearsal-test", "", False, True, None, "promote", (), "", as_json=False))
 """
 
 
