@@ -1,0 +1,1 @@
+"""Schedulers that a cutover knows, a file a kind."""
