@@ -74,7 +74,7 @@ class Scheduler(Protocol):
         ...
 
     def rest(self, schedules: Collection[str], reach: Reach) -> None:
-        """After `hold`: runs made ahead are gone and no more are made, so nothing starts whoever opens what `hold` shut."""
+        """After `hold`: runs made ahead are gone, and no more are made, whoever opens what `hold` shut."""
         ...
 
     def released(self, schedules: Collection[str]) -> frozenset[str]:
