@@ -157,14 +157,14 @@ def gate(
 
 
 @app.command()
-def tick(
+def account(
     start: Annotated[bool, typer.Option("--start", help="Also start slots that are due and did not start.")] = False,
     as_json: AsJson = False,
 ) -> int:
     """Account for every slot up to now: the missed and the waived get their sealed record."""
-    from muster.cli.tick import tick
+    from muster.cli.account import account
 
-    return tick(_settings(), start=start, as_json=as_json)
+    return account(_settings(), start=start, as_json=as_json)
 
 
 @app.command()

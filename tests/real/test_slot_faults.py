@@ -78,13 +78,13 @@ class Place:
         pipe = subprocess.PIPE
         return subprocess.Popen(command, env=self.environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
-    def tick(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """`muster tick`, here: it finishes what a dead process left, and accounts for slots."""
+    def account_by_command(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """`muster account`, here: it finishes what a dead process left, and accounts for slots."""
         with monkeypatch.context() as patch:
             for name, value in self.environment.items():
                 patch.setenv(name, value)
             patch.setattr(registry, "drill_of", lambda _kind: drill())
-            assert invoke(["tick"]) == ExitCode.PASS
+            assert invoke(["account"]) == ExitCode.PASS
 
     def serve(self, expected: datetime, now: datetime) -> bool:
         """Another scheduler's run of the slot; whether it was the first."""
@@ -174,10 +174,10 @@ def test_a_killed_worker_leaves_its_slot_to_be_finished_once(
     assert worker.communicate(timeout=60) == ("", "")
     assert worker.returncode == -signal.SIGKILL
     assert _is_left(place.settings.home) == (moment is Moment.STEP)
-    place.tick(monkeypatch)
+    place.account_by_command(monkeypatch)
     assert len(place.runs()) == (moment is not Moment.CLAIMING), "a slot nobody claimed is still to be run"
     assert place.serve(DUE, NOW) == (moment is Moment.CLAIMING)
-    place.tick(monkeypatch)
+    place.account_by_command(monkeypatch)
     died_before_its_end = moment in (Moment.CLAIMED, Moment.STEP)
     assert place.sealed() == {DUE: Outcome.ABORTED if died_before_its_end else Outcome.PASSED}
 
@@ -280,6 +280,6 @@ def test_a_ledger_that_dies_around_a_drill_costs_one_clear_error_and_no_record(
         assert "the ledger" in words
         assert "check that the database is up" in words
         assert "Traceback" not in words
-    place.tick(monkeypatch)
+    place.account_by_command(monkeypatch)
     assert place.serve(DUE, NOW) == (moment is Moment.CLAIMING)
     assert place.sealed() == {DUE: Outcome.ABORTED if moment is Moment.STEP else Outcome.PASSED}

@@ -1,4 +1,4 @@
-"""`muster tick` killed by SIGKILL at each event of a slot's record: the next one leaves exactly one sealed record."""
+"""`muster account` killed by SIGKILL at any event of a slot's record: the next one leaves exactly one sealed record."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ target: {type: dump, path: /nowhere}
 cadence: {cron: "0 * * * *", grace: 30m}
 restore: {}
 """
-TICK = """
+ACCOUNT = """
 import os, signal, sys
 from datetime import timedelta
 from muster.cli import invoke
@@ -43,33 +43,33 @@ def append_event(self, event):
 
 Ledger.now = lambda self: now(self) + timedelta(hours=hours)
 Ledger.append_event = append_event
-code = invoke(["tick"])
+code = invoke(["account"])
 assert "prefect" not in sys.modules, "a slot that was not run needs no scheduler"
 sys.exit(code)
 """
 
 
-def tick(settings: Settings, hours: int, die_at: int = 0) -> int:
+def account(settings: Settings, hours: int, die_at: int = 0) -> int:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MUSTER_", "PREFECT_"))}
     environment |= {
         "MUSTER_HOME": str(settings.home),
         "MUSTER_PLANS": str(settings.plans),
         "MUSTER_STORE": settings.store,
     }
-    command = [sys.executable, "-c", TICK, str(die_at), str(hours)]
+    command = [sys.executable, "-c", ACCOUNT, str(die_at), str(hours)]
     done = subprocess.run(command, env=environment, timeout=120, capture_output=True, text=True)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode
 
 
 @pytest.mark.parametrize("die_at", [1, 2, 4, 6, 7])
-def test_a_killed_tick_is_finished_by_the_next(tmp_path: Path, die_at: int) -> None:
+def test_a_killed_accounting_is_finished_by_the_next(tmp_path: Path, die_at: int) -> None:
     settings = Settings(home=tmp_path / "home", plans=tmp_path / "plans", store=str(tmp_path / "store"))
     settings.plans.mkdir()
     (settings.plans / "paper-drill.yaml").write_text(PLAN)
-    assert tick(settings, hours=0) == 0
-    assert tick(settings, hours=2, die_at=die_at) == -signal.SIGKILL
-    assert tick(settings, hours=2) == 0
+    assert account(settings, hours=0) == 0
+    assert account(settings, hours=2, die_at=die_at) == -signal.SIGKILL
+    assert account(settings, hours=2) == 0
     with open_ledger(settings.ledger_url) as ledger:
         (run,) = ledger.runs()
         assert run.outcome is Outcome.MISSED

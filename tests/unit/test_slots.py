@@ -11,7 +11,7 @@ from rich.console import Console
 
 from evidence.verifier import verify
 from muster import conduct
-from muster.cli.tick import tick
+from muster.cli.account import account
 from muster.conduct import Conductor
 from muster.errors import StepError, UsageError
 from muster.journal import EventKind, History, RunState
@@ -241,17 +241,17 @@ def test_a_plan_that_is_removed_is_accounted_for_up_to_then_and_counts_anew_when
     assert outcomes(ledger) == known | {slot(start, 7): Outcome.MISSED}
 
 
-def test_a_tick_from_another_folder_retires_nothing(settings: Settings, ledger: Ledger) -> None:
+def test_accounting_from_another_folder_retires_nothing(settings: Settings, ledger: Ledger) -> None:
     """The plans folder is a relative path by default: where it is not there, no plan is gone."""
     write(settings, plan())
-    assert tick(settings, start=False, as_json=True) == 0
+    assert account(settings, start=False, as_json=True) == 0
     with pytest.raises(UsageError, match="the plans folder"):
-        tick(settings.model_copy(update={"plans": settings.plans / "deployments"}), start=False, as_json=True)
+        account(settings.model_copy(update={"plans": settings.plans / "deployments"}), start=False, as_json=True)
     standing = ledger.standing("paper-drill")
     assert standing is not None
     assert standing.retired_at is None
     write(settings)  # the healthy case: a folder that is there, and empty
-    assert tick(settings, start=False, as_json=True) == 0
+    assert account(settings, start=False, as_json=True) == 0
     standing = ledger.standing("paper-drill")
     assert standing is not None
     assert standing.retired_at is not None
@@ -324,15 +324,15 @@ def test_a_drill_at_a_forbidden_time_is_refused(
     assert History(ledger.read_events(summary.run)).of(EventKind.STARTED) == ()
 
 
-def test_tick_tells_what_it_recorded(
+def test_account_tells_what_it_recorded(
     settings: Settings, ledger: Ledger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(settings, plan())
-    assert tick(settings, start=False, as_json=False) == 0
+    assert account(settings, start=False, as_json=False) == 0
     assert "enrolled" in capsys.readouterr().out
-    assert tick(settings, start=False, as_json=False) == 0
+    assert account(settings, start=False, as_json=False) == 0
     assert "Every slot up to now has its record." in capsys.readouterr().out
     later = ledger.now() + 2 * HOUR
     monkeypatch.setattr(Ledger, "now", lambda self: later)
-    assert tick(settings, start=False, as_json=True) == 0
+    assert account(settings, start=False, as_json=True) == 0
     assert '"missed": [\n' in capsys.readouterr().out

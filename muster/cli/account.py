@@ -1,4 +1,4 @@
-"""`muster tick`: account for every slot up to now, and start those that should have been."""
+"""`muster account`: account for every slot up to now, and start those that should have been."""
 
 import json
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class _Start(NamedTuple):
     said: str
 
 
-def tick(settings: Settings, *, start: bool, as_json: bool) -> int:
+def account(settings: Settings, *, start: bool, as_json: bool) -> int:
     """Record what was missed or waived; exit code 1 when something could not be accounted for."""
     from flows.registry import conductor_of
 
@@ -59,7 +59,7 @@ def _together(rounds: Sequence[Accounted]) -> Accounted:
 
 def _started(settings: Settings, plans: Sequence[Plan], name: str, due: datetime, start: bool) -> _Start:
     if not start:
-        return _Start(name, due, "not started; `muster tick --start` starts it")
+        return _Start(name, due, "not started; `muster account --start` starts it")
     from flows.remote import start_slot
 
     try:
@@ -98,4 +98,4 @@ def _print(ledger: Ledger, done: Accounted, finished: Sequence[str], starts: Seq
     for problem in done.problems:
         print(f"not accounted for: {problem}")
     if done.more:
-        print("There is more: run `muster tick` again.")
+        print("There is more: run `muster account` again.")
