@@ -15,7 +15,7 @@ from muster.errors import StepError
 from muster.finding import Finding
 from muster.journal import History, Journal, Observation
 from muster.plan import Plan
-from muster.summary import Activity, Advice, Costs, Measure, Phase, Traffic
+from muster.summary import Activity, Advice, Costs, Measure, Phase, TickLines, Traffic
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -166,6 +166,7 @@ class Told:
     activity: Activity | None = None
     costs: Costs | None = None
     advice: tuple[Advice, ...] = ()
+    ticks: TickLines | None = None
 
 
 def _nothing(_: Any) -> dict[str, Any]:

@@ -119,6 +119,7 @@ def summarise(drill: Drill, plan: Plan, history: History) -> Summary:
         facts=told.facts,
         traffic=told.traffic,
         activity=told.activity,
+        ticks=told.ticks,
         costs=told.costs,
         advice=told.advice,
         last_proven=opened.body["last_proven"],

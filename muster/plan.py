@@ -19,6 +19,7 @@ from muster.cadence.controls import faults_of
 from muster.cadence.defaults import DEFAULTS
 from muster.cadence.spec import RECORDED, Cadence
 from muster.cadence.windows import slot_outside_windows
+from muster.cutover.spec import CutoverSpec
 from muster.errors import UnreadablePlans, UsageError
 from muster.failover.spec import FailoverSpec
 from muster.quantity import Duration
@@ -88,6 +89,7 @@ class Plan(Strict):
     restore: RestoreSpec | None = None
     failover: FailoverSpec | None = None
     spark: SparkSpec | None = None
+    cutover: CutoverSpec | None = None
 
     @classmethod
     def recorded(cls, raw: Any) -> "Plan":
@@ -178,7 +180,7 @@ class Plan(Strict):
         return self.concurrency or f"target-{_digest(self.model_dump(mode='json', include={'target'}))[:16]}"
 
 
-KINDS = ("restore", "failover", "spark")
+KINDS = ("restore", "failover", "spark", "cutover")
 
 
 def _digest(content: Any) -> str:

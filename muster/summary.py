@@ -147,6 +147,25 @@ class Activity(_Frozen):
     laps: tuple[LapChart, ...]
 
 
+class TickColumn(_Frozen):
+    """Ticks of a cutover that were due in one slice of time: how many each side started, and how many went wrong."""
+
+    start: float
+    started: dict[str, int]
+    wrong: int = 0
+
+
+class TickLines(_Frozen):
+    """Who started what when. Times are seconds from `began`."""
+
+    column_seconds: float
+    began: datetime
+    sides: tuple[str, ...]
+    columns: tuple[TickColumn, ...]
+    marks: tuple[Mark, ...]
+    """Watermarks."""
+
+
 class Amount(_Frozen):
     """How much, over some laps."""
 
@@ -221,6 +240,8 @@ class Summary(_Frozen):
     activity: Activity | None = None
     """Tasks over time, where a job ran in laps."""
     costs: Costs | None = None
+    ticks: TickLines | None = None
+    """Who started which due times, where schedules changed hands."""
     advice: tuple[Advice, ...] = ()
     """What would have made it cheaper, the most certain first."""
     last_proven: str

@@ -1,0 +1,318 @@
+"""The cutover's checks: pure functions from the journal to findings.
+
+Promises: none touches a system; what was not observed is `inconclusive`, never a pass; a tick that nobody expected is a
+fault like one that nobody started. Each is shown to catch its planted fault by `muster prove cutover`.
+"""
+
+from collections.abc import Callable
+
+from muster.course import nothing_is_left, steps_ended
+from muster.cutover.measuring import gap_of, gaps, handovers, reckoned
+from muster.cutover.observations import (
+    ClockSeen,
+    Counts,
+    HomeSeen,
+    Mirrored,
+    Reckoned,
+    ReleasedSeen,
+    Shadowed,
+    Translated,
+)
+from muster.cutover.ownership import Side
+from muster.cutover.section import spec_of
+from muster.finding import Finding, judge, not_asked, unseen
+from muster.journal import History
+from muster.plan import Plan
+from muster.quantity import count_of, format_seconds
+
+
+def handed_over(history: History, plan: Plan) -> Finding:
+    """Every step came to its end."""
+    there = "handed over" if spec_of(plan).commit else "handed over and back"
+    return steps_ended(history, "handed over", f"every schedule is {there}, and accounted for")
+
+
+def translation_is_exact(history: History, _plan: Plan) -> Finding:
+    """The new scheduler can carry every schedule as it is, or the plan accepts how it does not."""
+    expected = "the new scheduler carries every schedule exactly, but for what the plan accepts"
+    done = history.result("translate", Translated)
+    if done is None:
+        return unseen("translation", expected)
+    told = tuple(f"{u.schedule}: {u.words}" for u in done.untold if not u.accepted)
+    if told:
+        seen = told[0] + (f", and {len(told) - 1} more" if len(told) > 1 else "")
+    else:
+        seen = f"{count_of(done.schedules, 'schedule', 'schedules')} of {count_of(done.jobs, 'job', 'jobs')}"
+        seen += f"; {len(done.untold)} inexact and accepted" if done.untold else ""
+    return judge("translation", not told, expected, seen, "change the schedule, or name it in `accept`", told)
+
+
+def mirror_is_complete(history: History, _plan: Plan) -> Finding:
+    """What the new scheduler has, read back, is what the old one had."""
+    expected = "the new scheduler has every schedule as translated, read back from it"
+    done = history.result("mirror", Mirrored)
+    if done is None:
+        return unseen("mirror", expected)
+    more = f", and {done.different - 1} more" if done.different > 1 else ""
+    seen = done.differences[0] + more if done.different else f"{count_of(done.schedules, 'schedule', 'schedules')} read"
+    return judge("mirror", not done.different, expected, seen, "find out who changes the copy", done.differences)
+
+
+def shadow_is_empty(history: History, _plan: Plan) -> Finding:
+    """Both schedulers would start the same ticks for as long as the plan looks ahead."""
+    expected = "both schedulers have the same ticks ahead, changes of the clocks among them"
+    done = history.result("shadow", Shadowed)
+    if done is None or not done.ticks:
+        return unseen("shadow", expected, "" if done is None else "no schedule has a tick in that time")
+    found = done.different + done.told_different
+    if found:
+        return judge("shadow", False, expected, f"{count_of(found, 'tick differs', 'ticks differ')}:"
+                     f" {done.differences[0]}", "the rule, its zone or its anchor is read differently", done.differences)  # fmt: skip
+    seen = f"{done.ticks:,} ticks of {count_of(done.schedules, 'schedule', 'schedules')} until {done.until:%Y-%m-%d}"
+    if done.told:
+        seen += f"; {done.told:,} of them named by a scheduler itself"
+    if done.cut_short:
+        seen += f"; of {done.cut_short} of them only the first"
+    if done.doubtful:
+        seen += f"; of {count_of(done.doubtful, 'tick', 'ticks')} nobody can say, clocks change then"
+    return judge("shadow", True, expected, seen)
+
+
+def clocks_agree(history: History, plan: Plan) -> Finding:
+    """Both schedulers' clocks are the ledger's."""
+    limit = spec_of(plan).clocks.total_seconds()
+    expected = f"both schedulers' clocks are within {format_seconds(limit)} of the ledger's"
+    seen = [c for c in history.observed(ClockSeen) if c.ahead_seconds is not None]
+    if not seen:
+        return unseen("clocks", expected, "no scheduler says what time it has")
+    worst = max(seen, key=lambda c: abs(c.ahead_seconds or 0) - c.doubt_seconds)
+    off = max(0.0, abs(worst.ahead_seconds or 0) - worst.doubt_seconds)
+    known = {c.side for c in seen}
+    words = f"{worst.side} is {format_seconds(off)} off ({worst.stage})" if off > limit else "they are"
+    if len(known) < len(Side):
+        words += f"; {next(s for s in Side if s not in known)} has a clock that cannot be asked"
+    return judge("clocks", off <= limit, expected, words, "synchronise the clocks: ticks are moments")
+
+
+def watermark_is_between(history: History, _plan: Plan) -> Finding:
+    """No tick falls on a watermark, and watermarks rise."""
+    expected = "each watermark lies between ticks, after whatever was taken up"
+    done = handovers(history)
+    if not done:
+        return unseen("watermark", expected)
+    for one in done:
+        near = one.drained.nearest_tick_seconds
+        if near is not None and near <= 0:
+            return judge("watermark", False, expected, f"a tick falls on {one.drained.watermark:%H:%M:%S.%f}",
+                         "whose tick it is cannot be said: choose a moment between ticks")  # fmt: skip
+    marks = [one.drained.watermark for one in done if one.drained.wave == done[0].drained.wave]
+    if marks != sorted(marks):
+        return judge("watermark", False, expected, "a later watermark lies before an earlier one", "clocks went back")
+    least = min((one.drained.nearest_tick_seconds or 3600.0) for one in done)
+    return judge("watermark", True, expected,
+                 f"{count_of(len(done), 'watermark', 'watermarks')}, the nearest tick {least:.3f} s away")  # fmt: skip
+
+
+def old_one_is_drained(history: History, plan: Plan) -> Finding:
+    """What the old scheduler had taken up was over before the new one began, if the plan waits for it."""
+    expected = "what was in flight is over before the other scheduler begins"
+    done = handovers(history)
+    if not done:
+        return unseen("drained", expected)
+    if spec_of(plan).in_flight.value != "wait":
+        return not_asked("drained", expected, "in_flight: wait")
+    left = [one.drained for one in done if one.drained.still_in_flight]
+    if left:
+        return judge("drained", False, expected, f"{left[0].still_in_flight} runs of {left[0].out} were still at work",
+                     "raise `in_flight_limit`, or say `in_flight: leave`")  # fmt: skip
+    waited = max(one.drained.waited_seconds for one in done)
+    count = sum(one.drained.in_flight for one in done)
+    return judge("drained", True, expected, f"{count} in flight, waited for {format_seconds(waited)} at most")
+
+
+def old_one_is_fenced(history: History, plan: Plan) -> Finding:
+    """A claim of the old scheduler beyond the watermark is refused."""
+    expected = "a claim of the old scheduler beyond the watermark is refused"
+    done = handovers(history)
+    if not spec_of(plan).guarded:
+        return not_asked("fence", expected, "guarded")
+    if not done:
+        return unseen("fence", expected)
+    granted = [one for one in done if one.raised.proof != "fenced"]
+    if granted:
+        return judge("fence", False, expected, f"a claim of {granted[0].drained.out} was {granted[0].raised.proof}",
+                     "the epoch was not raised: the old scheduler's jobs still work")  # fmt: skip
+    return judge("fence", True, expected, f"refused after {'each' if len(done) > 1 else 'the'} handover")
+
+
+def one_starts(history: History, _plan: Plan) -> Finding:
+    """Never would both schedulers have started something."""
+    expected = "at no moment would both schedulers start something"
+    seen = history.observed(ReleasedSeen)
+    if not seen:
+        return unseen("one scheduler", expected)
+    both = [s for s in seen if all((s.released.get(side) or 0) > 0 for side in Side)]
+    if both:
+        return judge("one scheduler", False, expected, f"both would at {both[0].at:%H:%M:%S} ({both[0].stage})",
+                     "hold one of them: whatever is not guarded runs twice")  # fmt: skip
+    silent = [s for s in seen if any(s.released.get(side) is None for side in Side)]
+    if silent:
+        return unseen("one scheduler", expected, f"a scheduler did not answer ({silent[0].stage})")
+    return judge("one scheduler", True, expected, f"asked {len(seen)} times")
+
+
+def gap_is_short(history: History, plan: Plan) -> Finding:
+    """The time in which nobody started anything is within the objective."""
+    limit = plan.objectives.rto
+    expected = (
+        f"no more than {format_seconds(limit.total_seconds())} without an owner" if limit else "time with no owner"
+    )
+    found = gap_of(history)
+    if limit is None:
+        return not_asked("gap", expected, "objectives.rto")
+    if found is None:
+        return unseen("gap", expected)
+    told = tuple(f"{words}: {seconds:.3f} s" for words, seconds in gaps(history))
+    return judge("gap", found <= limit.total_seconds(), expected, f"{format_seconds(found)} at worst",
+                 "see what the drain waited for", told)  # fmt: skip
+
+
+def enough_was_seen(history: History, _plan: Plan) -> Finding:
+    """Ticks were due before, between and after."""
+    expected = "ticks were due on each side of every handover"
+    done, book = handovers(history), reckoned(history)
+    if book is None or not done:
+        return unseen("observed", expected)
+    backs = any(one.activated.into is Side.A for one in done)
+    empty = [phase for phase in ("a", "b", *(["a again"] if backs else [])) if not book.phases.get(phase)]
+    if empty:
+        return unseen(
+            "observed", expected, f"none while {empty[0]} had the schedules", "watch longer (`watch`, `steady`)"
+        )
+    counts = ", ".join(f"{book.phases[phase]} while {phase}" for phase in book.phases)
+    return judge("observed", True, expected, f"{book.expected:,} ticks: {counts} had them")
+
+
+def _counted(
+    name: str, expected: str, pick: Callable[[Reckoned], Counts], advice: str, extra: Callable[[Reckoned], str]
+) -> Callable[[History, Plan], Finding]:
+    def check(history: History, _plan: Plan) -> Finding:
+        book = reckoned(history)
+        if book is None or not book.expected:
+            return unseen(name, expected, "" if book is None else "no tick was due")
+        found = pick(book)
+        if found.count:
+            more = f", and {found.count - 1} more" if found.count > 1 else ""
+            return judge(name, False, expected, f"{found.examples[0]}{more}", advice, found.examples)
+        return judge(name, True, expected, f"none of {book.expected:,}{extra(book)}")
+
+    check.__doc__ = expected
+    return check
+
+
+def _nothing(_book: Reckoned) -> str:
+    return ""
+
+
+def _caught_up(book: Reckoned) -> str:
+    skipped = f", {book.skipped.count} skipped by the plan's word" if book.skipped.count else ""
+    return f"; {book.caught_up} caught up{skipped}" if book.caught_up or skipped else ""
+
+
+missed = _counted("missed", "every due time was started by somebody", lambda b: b.missed,
+                  "see the journal for when each scheduler was held, and its own log for the tick", _caught_up)  # fmt: skip
+once = _counted("once", "no due time was started twice", lambda b: b.doubled,
+                "runs made ahead were left, or both schedulers were at work; the guard keeps the second from working", _nothing)  # fmt: skip
+unexpected = _counted("unexpected", "nothing was started that was not due", lambda b: b.unexpected,
+                      "a rule, zone or anchor is not what the definitions say", _nothing)  # fmt: skip
+owner = _counted("owner", "every due time was started by the scheduler whose it was", lambda b: b.misplaced,
+                 "somebody takes up runs of a scheduler that is held: a second worker, or one that came back", _nothing)  # fmt: skip
+order = _counted("order", "runs of a schedule began in the order of their ticks", lambda b: b.out_of_order,
+                 "a later tick overtook an earlier one at the handover", _nothing)  # fmt: skip
+parameters = _counted("parameters", "every run was given its schedule's parameters", lambda b: b.parameters,
+                      "compare the copies' parameters", _nothing)  # fmt: skip
+lost = _counted("in flight", "every run that was taken up came to a good end", lambda b: b.lost,
+                "see the run's own log", _nothing)  # fmt: skip
+
+
+def punctual(history: History, plan: Plan) -> Finding:
+    """Runs began soon after their tick."""
+    limit = spec_of(plan).late.total_seconds()
+    expected, book = f"runs begin within {format_seconds(limit)} of their tick", reckoned(history)
+    if book is None or book.lateness is None:
+        return unseen("late", expected, "" if book is None else "no history says when a run began")
+    told = book.lateness
+    spread = f"median {told.median:.1f} s, 95 % within {told.p95:.1f} s, at most {told.most:.1f} s, of {told.count:,}"
+    if book.late.count:
+        return judge("late", False, expected, f"{book.late.count} late: {book.late.examples[0]}; {spread}",
+                     "look at the workers", book.late.examples)  # fmt: skip
+    return judge("late", True, expected, spread)
+
+
+def guard_is_used(history: History, plan: Plan) -> Finding:
+    """Every run made its claim."""
+    expected, book = "every run claims its tick before it works", reckoned(history)
+    if not spec_of(plan).guarded:
+        return not_asked("guard", expected, "guarded")
+    if book is None or not book.expected:
+        return unseen("guard", expected)
+    found = book.unclaimed
+    if found.count:
+        return judge("guard", False, expected, f"{found.examples[0]} made none, and {found.count - 1} more",
+                     "wrap the job: docs/cutover-guard.md; without a claim a doubled tick runs twice", found.examples)  # fmt: skip
+    return judge("guard", True, expected, f"{book.claims:,} claims")
+
+
+def histories_are_whole(history: History, plan: Plan) -> Finding:
+    """What was claimed is in a history, so a history can be believed."""
+    expected, book = "both histories can be read, and hold whatever was claimed", reckoned(history)
+    if book is None:
+        return unseen("histories", expected)
+    blind = [side for side in Side if not book.histories.get(side)]
+    if blind and not spec_of(plan).guarded:
+        return unseen("histories", expected, f"{blind[0]} keeps none, and jobs make no claims", "guard the jobs")
+    if book.unrecorded.count and not blind:
+        return judge("histories", False, expected, f"{book.unrecorded.count} claimed, and in no history:"
+                     f" {book.unrecorded.examples[0]}", "the history was cut: keep it longer", book.unrecorded.examples)  # fmt: skip
+    return judge("histories", True, expected, f"{blind[0]} keeps none: claims stand in" if blind else "they do")
+
+
+def is_home(history: History, plan: Plan) -> Finding:
+    """In the end one scheduler has all of it: the old one after a rehearsal, the new one after a real cutover."""
+    home = Side.B if spec_of(plan).commit else Side.A
+    expected = f"in the end {home} owns and starts every schedule, and {home.other} none"
+    seen = history.latest(HomeSeen)
+    if seen is None:
+        return unseen("home", expected)
+    there, away = seen.released.get(home), seen.released.get(home.other)
+    if there is None or away is None:
+        return unseen("home", expected, "a scheduler did not answer", "`muster undo run`")
+    told = f"{seen.owner or 'nobody'} owns them; {home} starts {there} of {seen.active}, {home.other} {away}"
+    return judge("home", seen.owner is home and there == seen.active and not away, expected, told, "`muster undo run`")
+
+
+CHECKS = (
+    handed_over,
+    translation_is_exact,
+    mirror_is_complete,
+    shadow_is_empty,
+    clocks_agree,
+    watermark_is_between,
+    old_one_is_drained,
+    old_one_is_fenced,
+    one_starts,
+    gap_is_short,
+    enough_was_seen,
+    missed,
+    once,
+    unexpected,
+    owner,
+    punctual,
+    order,
+    parameters,
+    lost,
+    guard_is_used,
+    histories_are_whole,
+    is_home,
+    nothing_is_left,
+)

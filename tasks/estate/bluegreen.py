@@ -1,0 +1,163 @@
+"""Blue and green: two Prefect servers with a worker each, and canaries that blue schedules.
+
+Promises: each has a database and a home of its own; canaries are made on blue where it has none, and stay; a server
+that was killed is started again on the same port with what it had.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from muster.cutover.schedule import CronRule, IntervalRule, Job, RecurrenceRule, Rule, Schedule
+from tasks.estate.loopback import HOST, answers_http, free_ports, wait_until_ours
+from tasks.process import Processes
+from tasks.schedulers import prefect_forms as forms
+from tasks.schedulers.prefect_api import Address, Api
+
+BLUE, GREEN = "blue", "green"
+POOL = "canaries"
+POOL_TYPE = "muster-canary"
+ENTRYPOINT = "flows/canaries.py:canary"
+_FLOW = "canary"
+_ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
+_START_SECONDS = 120.0
+_CHECKOUT = Path(__file__).parents[2]
+
+
+def server_of(colour: str) -> str:
+    """Name of a colour's server among the processes."""
+    return f"{colour}-server"
+
+
+def worker_of(colour: str) -> str:
+    """Name of a colour's worker among the processes."""
+    return f"{colour}-worker"
+
+
+def canaries() -> tuple[tuple[Job, tuple[Schedule, ...]], ...]:
+    """Jobs with schedules of every kind: about one tick a second, all together."""
+
+    def alone(name: str, rule: Rule, *, active: bool = True) -> tuple[Job, tuple[Schedule, ...]]:
+        job = _job(name)
+        asked = {"schedule": job.name, "size": len(name)}
+        return job, (Schedule(name=job.name, job=job.name, rule=rule, active=active, parameters=asked),)
+
+    two = _job("two-rules")
+    slow, fast = f"{two.name}#slow", f"{two.name}#fast"
+    return (
+        alone("each-3s", IntervalRule(seconds=3, anchor=_ANCHOR)),
+        alone("each-5s", IntervalRule(seconds=5, anchor=_ANCHOR, timezone="America/New_York")),
+        alone("each-7s", IntervalRule(seconds=7, anchor=_ANCHOR.replace(second=3))),
+        alone("recurring", RecurrenceRule(text="DTSTART:20260101T000002\nRRULE:FREQ=SECONDLY;INTERVAL=8")),
+        alone("each-minute", CronRule(expression="* * * * *", timezone="Europe/Berlin")),
+        alone("at-night", CronRule(expression="30 1 * * *", timezone="Europe/London")),
+        alone("retired", CronRule(expression="* * * * *"), active=False),
+        (
+            two,
+            (
+                Schedule(name=fast, job=two.name, rule=IntervalRule(seconds=6, anchor=_ANCHOR),
+                         parameters={"schedule": fast, "size": 1}),
+                Schedule(name=slow, job=two.name, rule=CronRule(expression="*/2 * * * *", timezone="Asia/Kolkata"),
+                         parameters={"schedule": slow, "size": 2}),
+            ),
+        ),
+    )  # fmt: skip
+
+
+def _job(name: str) -> Job:
+    return Job(
+        name=f"{_FLOW}/{name}",
+        tags=("canary", "owner:demo"),
+        own={
+            "entrypoint": ENTRYPOINT,
+            "path": ".",
+            "work_pool_name": POOL,
+            "description": "Does nothing but claim its tick.",
+            "enforce_parameter_schema": False,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class BlueGreen:
+    """Both, below `home`."""
+
+    home: Path
+    processes: Processes
+    ledger_url: str
+
+    def start(self, pools: Sequence[str] = (POOL,)) -> dict[str, str]:
+        """Both servers, side by side, then their workers. Returns the URL of each one's API by its colour."""
+        with ThreadPoolExecutor(2) as pool:
+            return dict(
+                zip((BLUE, GREEN), pool.map(lambda colour: self._start(colour, pools), (BLUE, GREEN)), strict=True)
+            )
+
+    def _start(self, colour: str, pools: Sequence[str]) -> str:
+        api = self.start_server(colour)
+        server = Api(Address(api=api))
+        for pool in pools:
+            if server.get(f"work_pools/{pool}") is None:
+                server.post("work_pools/", {"name": pool, "type": POOL_TYPE})
+        if colour == BLUE:
+            make_canaries(server, canaries())
+        self.start_worker(colour, api, pools)
+        return api
+
+    def start_server(self, colour: str) -> str:
+        """One server; the same port as before where that is free."""
+        name = server_of(colour)
+        (port,) = free_ports(self.home, name, 1)
+        api = f"http://{HOST}:{port}/api"
+        argv = [
+            sys.executable,
+            "-m",
+            "prefect",
+            "server",
+            "start",
+            "--host",
+            HOST,
+            "--port",
+            str(port),
+            "--analytics-off",
+        ]
+        self.processes.start(name, argv, log=f"{name}.log", env=self._environment(colour, api), cwd=_CHECKOUT)
+        wait_until_ours(self.processes, name, port, lambda: answers_http(f"{api}/health"), timeout=_START_SECONDS)
+        return api
+
+    def start_worker(self, colour: str, api: str, pools: Iterable[str] = (POOL,)) -> None:
+        """Its worker, for all of these pools."""
+        argv = [sys.executable, "-m", "flows.canaries", "--holder", colour, *pools]
+        env = self._environment(colour, api)
+        self.processes.start(worker_of(colour), argv, log=f"{worker_of(colour)}.log", env=env, cwd=_CHECKOUT)
+
+    def _environment(self, colour: str, api: str) -> dict[str, str]:
+        return {
+            "MUSTER_LEDGER": self.ledger_url,
+            "PREFECT_HOME": str(self.home / colour),
+            "PREFECT_API_URL": api,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+            # Canaries come every few seconds: look ahead for minutes, not for an hour.
+            "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "15",
+            "PREFECT_SERVER_SERVICES_SCHEDULER_MAX_RUNS": "40",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "PREFECT_WORKER_PREFETCH_SECONDS": "5",
+            "PREFECT_LOGGING_LEVEL": "WARNING",
+            "DO_NOT_TRACK": "1",
+            "NO_PROXY": f"{HOST},localhost",
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        }
+
+
+def make_canaries(server: Api, jobs: Sequence[tuple[Job, Sequence[Schedule]]]) -> None:
+    """Those that the server has not yet, at work at once."""
+    flow = server.post("flows/", {"name": _FLOW})["id"]
+    for job, schedules in jobs:
+        if server.get(f"deployments/name/{job.name}") is None:
+            made = server.post("deployments/", forms.created(job, schedules, flow))
+            server.post(f"deployments/{made['id']}/resume_deployment", {})
