@@ -61,11 +61,15 @@ def run(
 @app.command()
 def up(
     scale: Annotated[int | None, typer.Option(help="Orders in the demo shop; default about 30 MB of data.")] = None,
+    schedulers: Annotated[
+        bool, typer.Option("--schedulers", help="Blue and green too, two more Prefect servers for cutover drills.")
+    ] = False,
 ) -> int:
     """Keep the embedded estate in the foreground until Ctrl-C: Prefect and its UI, worker, database, object store."""
     from muster.cli.up import up
+    from tasks.estate.estate import USUAL, Part
 
-    return up(_settings(), scale=scale)
+    return up(_settings(), scale=scale, parts=Part if schedulers else USUAL)
 
 
 @app.command()

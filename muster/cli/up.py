@@ -27,7 +27,7 @@ from muster.plan import load_plans
 from muster.settings import Settings
 from muster.verdict import ExitCode
 from tasks.estate.card import Card
-from tasks.estate.estate import Estate, Part
+from tasks.estate.estate import USUAL, Estate, Part
 from tasks.estate.shop import ORDERS
 
 _BACKUP_EVERY = 300.0
@@ -37,7 +37,7 @@ _MOST_PLANS = 20
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def up(settings: Settings, *, scale: int | None = None, parts: Iterable[Part] = Part) -> int:
+def up(settings: Settings, *, scale: int | None = None, parts: Iterable[Part] = USUAL) -> int:
     """Keep the estate up until told to stop; `scale` is the number of orders in the demo shop."""
     console = Console()
     orders = scale or ORDERS
@@ -55,7 +55,7 @@ def up(settings: Settings, *, scale: int | None = None, parts: Iterable[Part] = 
 
 @contextmanager
 def estate_up(
-    settings: Settings, console: Console, *, parts: Iterable[Part] = Part, orders: int = ORDERS
+    settings: Settings, console: Console, *, parts: Iterable[Part] = USUAL, orders: int = ORDERS
 ) -> Iterator[tuple[Estate, Card]]:
     """The estate for the time of a `with` block, its start shown on the console."""
     estate = Estate(settings, parts, orders=orders)
@@ -90,6 +90,9 @@ def addresses(card: Card, settings: Settings) -> Table:
     if card.regions:
         for region, dsn in card.regions.dsns.items():
             table.add_row(f"Region {region}", Text(f"{_psql(dsn)}  # {_role(dsn)}"))
+    if card.schedulers:
+        for colour, api in card.schedulers.apis.items():
+            table.add_row(f"Prefect {colour}", api.removesuffix("/api"))
     table.add_row("Health deck", Text(str(settings.root / "deck" / "ci_health.md"), overflow="fold"))
     table.add_row("Ledger", Text(make_url(settings.ledger_url).render_as_string(hide_password=True)))
     return table

@@ -151,9 +151,9 @@ def one_starts(history: History, _plan: Plan) -> Finding:
     seen = history.observed(ReleasedSeen)
     if not seen:
         return unseen("one scheduler", expected)
-    both = [s for s in seen if all((s.released.get(side) or 0) > 0 for side in Side)]
-    if both:
-        return judge("one scheduler", False, expected, f"both would at {both[0].at:%H:%M:%S} ({both[0].stage})",
+    if both := [s for s in seen if s.both]:
+        words = f"both would start {both[0].both} of them at {both[0].at:%H:%M:%S} ({both[0].stage})"
+        return judge("one scheduler", False, expected, words,
                      "hold one of them: whatever is not guarded runs twice")  # fmt: skip
     silent = [s for s in seen if any(s.released.get(side) is None for side in Side)]
     if silent:

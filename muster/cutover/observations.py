@@ -106,6 +106,8 @@ class ReleasedSeen(Observation):
     at: Moment
     stage: str
     released: Mapping[Side, int | None]
+    both: int
+    """Schedules that both sides would have started."""
 
 
 class Armed(_Result):

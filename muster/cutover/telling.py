@@ -65,7 +65,7 @@ def _measures(history: History, plan: Plan) -> tuple[Measure, ...]:
                 objective=late,
                 verdict=None,
                 note=f"95 % of {book.lateness.count:,} runs began within it",
-            )  # fmt: skip
+            )
         )
     return tuple(measures)
 

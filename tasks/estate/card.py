@@ -67,6 +67,12 @@ class RegionsCard(_Frozen):
     system_identifier: str
 
 
+class SchedulersCard(_Frozen):
+    """Blue and green: the URL of each one's API by its colour. Their servers may be killed by whoever rehearses."""
+
+    apis: dict[str, str]
+
+
 class Credentials(_Frozen):
     """Made once per estate, at random."""
 
@@ -89,6 +95,7 @@ class Card(_Frozen):
     objects: ObjectsCard | None = None
     scheduler: SchedulerCard | None = None
     regions: RegionsCard | None = None
+    schedulers: SchedulersCard | None = None
 
     def connect_source(self, **options: Any) -> "psycopg.Connection[tuple[Any, ...]]":
         """A connection to the shop, in autocommit, after it proved to be ours."""

@@ -19,15 +19,18 @@ from pathlib import Path
 from typing import IO
 
 from muster.errors import StepError, UsageError
+from muster.ledger import open_ledger
 from muster.settings import Settings
 from tasks import unprivileged
 from tasks.estate.backup import BackupJob, Cycle
+from tasks.estate.bluegreen import BLUE, GREEN, BlueGreen, server_of, worker_of
 from tasks.estate.card import (
     REGIONS_FOLDER,
     Card,
     ObjectsCard,
     RegionsCard,
     SchedulerCard,
+    SchedulersCard,
     ShopCard,
     card_path,
     write_card,
@@ -50,15 +53,24 @@ class Part(StrEnum):
     OBJECTS = "objects"
     SCHEDULER = "scheduler"
     REGIONS = "regions"
+    SCHEDULERS = "schedulers"
 
 
-_DRILLED = {"embedded": Part.SHOP, "embedded-regions": Part.REGIONS}
+_DRILLED = {"embedded": Part.SHOP, "embedded-regions": Part.REGIONS, "embedded-schedulers": Part.SCHEDULERS}
 """The part that a type of target drills; targets of other types are not of the estate."""
 
 Progress = Callable[[Part, str], None]
 """Told, from several threads, what a part is doing now; `ready` comes last."""
 
-_STOP_ORDER = ((WORKER, SERVER), (TRAFFIC, "shop"), (OBJECTS,))
+USUAL = tuple(part for part in Part if part is not Part.SCHEDULERS)
+"""What an estate has unless more is asked for: blue and green keep a core busy with their canaries."""
+
+_STOP_ORDER = (
+    (WORKER, SERVER),
+    (TRAFFIC, "shop"),
+    (OBJECTS,),
+    *((worker_of(colour), server_of(colour)) for colour in (BLUE, GREEN)),
+)
 """Lanes that stop side by side; within a lane, whoever uses the next one goes first."""
 _LINK = Condition(rtt_seconds=0.02)
 """Between the regions, until a drill asks for another."""
@@ -74,7 +86,7 @@ def parts_for(target: str) -> tuple[Part, ...]:
 class Estate:
     """The estate below `settings.estate`. Use it from one thread."""
 
-    def __init__(self, settings: Settings, parts: Iterable[Part] = Part, *, orders: int = ORDERS) -> None:
+    def __init__(self, settings: Settings, parts: Iterable[Part] = USUAL, *, orders: int = ORDERS) -> None:
         self.home = settings.estate
         self.processes = Processes(self.home / "processes", self.home / "logs")
         self._settings = settings
@@ -90,11 +102,12 @@ class Estate:
         self.processes.stop_all()
         card_path(self._settings).unlink(missing_ok=True)
         _make_private(self._shop.sockets)
-        starters: dict[Part, Callable[[Progress], ShopCard | ObjectsCard | SchedulerCard | RegionsCard]] = {
+        starters: dict[Part, Callable[[Progress], ShopCard | ObjectsCard | SchedulerCard | RegionsCard | SchedulersCard]] = {
             Part.SHOP: self._start_shop,
             Part.OBJECTS: self._start_objects,
             Part.SCHEDULER: self._start_scheduler,
             Part.REGIONS: self._start_regions,
+            Part.SCHEDULERS: self._start_schedulers,
         }
         with ThreadPoolExecutor(max_workers=len(Part)) as pool:
             futures = {part: pool.submit(starters[part], progress) for part in self._parts}
@@ -172,6 +185,14 @@ class Estate:
             system_identifier=made.system_identifier,
         )
         progress(Part.REGIONS, "ready")
+        return card
+
+    def _start_schedulers(self, progress: Progress) -> SchedulersCard:
+        progress(Part.SCHEDULERS, "starting blue and green, a Prefect server and a worker each")
+        with open_ledger(self._settings.ledger_url):  # made here, where it is not there yet: canaries claim in it
+            pair = BlueGreen(self.home / "schedulers", self.processes, self._settings.ledger_url)
+        card = SchedulersCard(apis=pair.start())
+        progress(Part.SCHEDULERS, "ready")
         return card
 
     def _take_lock(self) -> None:

@@ -191,6 +191,18 @@ class PrefectScheduler:
                     found.append(firing)
         return tuple(sorted(found, key=lambda firing: (firing.at, firing.schedule)))
 
+    def at_work(self, schedules: Collection[str]) -> tuple[Firing, ...]:
+        """Pending, running or paused, whenever they began."""
+        wanted, known = set(schedules), {one.id: one for one in self._of(schedules)}
+        found = []
+        for ids in batches(list(known)):
+            only = {"deployment_id": {"any_": ids}, "state": {"type": {"any_": list(forms.AT_WORK)}}}
+            for run in self._api.pages("flow_runs/filter", {"flow_runs": only, "sort": "ID_DESC"}):
+                firing = forms.firing_of(run, known[run["deployment_id"]].schedules)
+                if firing and firing.schedule in wanted and not firing.stage.is_over:
+                    found.append(firing)
+        return tuple(found)
+
     def drop(self, ticks: Collection[Tick], reach: Reach) -> None:
         """By id, and only while nobody has taken them up."""
         wanted = set(ticks)

@@ -57,6 +57,8 @@ _STAGES = {
     "CANCELLED": Stage.CANCELLED,
 }
 
+AT_WORK = ("PENDING", "RUNNING", "CANCELLING", "PAUSED")
+
 
 def job_of(deployment: Mapping[str, Any], flow: str) -> Job:
     """A deployment is a job; a tag `owner:NAME` names its owner. A mirror's own mark is none of its tags."""

@@ -89,6 +89,10 @@ class Scheduler(Protocol):
         """What was made of ticks in (after, until], those made ahead too; `None` where it keeps no history."""
         ...
 
+    def at_work(self, schedules: Collection[str]) -> tuple[Firing, ...] | None:
+        """Runs of them that are taken up and not over, however long ago they began; `None` where it cannot be said."""
+        ...
+
     def drop(self, ticks: Collection[Tick], reach: Reach) -> None:
         """Runs made ahead of these ticks that nobody has taken up are gone."""
         ...

@@ -1,0 +1,1 @@
+"""What the verbs of a cutover are made of: sides, expected ticks, passing on, settling, accounting."""

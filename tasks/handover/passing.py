@@ -1,0 +1,140 @@
+"""Passing schedules on: hold the one, draw the border, raise the epoch, release the other.
+
+Promises: the other is released only after the first is held and the epoch raised (`muster.cutover.ownership`); what the
+first has taken up, the other does not start; what the first did not take up is made up for once, or told as skipped.
+"""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from muster.cutover.observations import Activated, Drained, Raised, TickOf
+from muster.cutover.ownership import Move, Side, Standing
+from muster.cutover.schedule import Schedule, Tick
+from muster.cutover.section import spec_of
+from muster.cutover.spec import CatchUp, InFlight
+from muster.cutover.watermark import border, made_ahead, quietest
+from muster.drill import Context
+from muster.errors import SystemFailure
+from muster.ledger import Ledger
+from tasks.handover.scene import active_of, claims_of, reach_of, side_of, survey_of
+from tasks.handover.ticking import expected
+
+AHEAD = timedelta(seconds=90)
+"""No worker takes up what is due later than that."""
+_NAP = 0.25
+
+
+def wave_of(context: Context, number: int) -> tuple[Schedule, ...]:
+    """The active schedules of a wave."""
+    names = set(survey_of(context).waves[number])
+    return tuple(schedule for schedule in active_of(context) if schedule.name in names)
+
+
+def drain(context: Context, out: Side, wave: int) -> Drained:
+    """Hold the old scheduler at a quiet moment, draw the border, and wait for what it has in hand."""
+    spec, scheduler, schedules = spec_of(context.plan), side_of(context, out), wave_of(context, wave)
+    names = [schedule.name for schedule in schedules]
+    Standing(owner=out, released=frozenset({out})).after(Move.HOLD, out)
+    with claims_of(context) as ledger:
+        began = ledger.clock()
+        ahead = expected(schedules, scheduler, began, began + spec.quiet + AHEAD)
+        _sleep_until(context, ledger, quietest(ahead, began, began + spec.quiet))
+        scheduler.hold(names, reach_of(context))
+        held, held_ns = ledger.clock(), context.clock.monotonic_ns()
+        since = max(held - spec.look_back, survey_of(context).began)
+        due = expected(schedules, scheduler, since, held + AHEAD)
+        firings = scheduler.history(names, since, held + AHEAD) or ()
+        line = border(due, firings, held, held - since)
+        in_flight = scheduler.at_work(names) or ()
+        left, waited = _wait_for(context, out, names) if spec.in_flight is InFlight.WAIT else (len(in_flight), 0.0)
+    return Drained(
+        wave=wave,
+        out=out,
+        began=began,
+        held=held,
+        held_ns=held_ns,
+        watermark=line.watermark,
+        nearest_tick_seconds=_nearest(due, line.watermark),
+        taken=len(line.taken),
+        behind=_kept(line.behind),
+        in_flight=len(in_flight),
+        still_in_flight=left,
+        waited_seconds=round(waited, 3),
+    )
+
+
+def _nearest(due: Sequence[Tick], watermark: datetime) -> float | None:
+    return min((abs((tick.at - watermark).total_seconds()) for tick in due), default=None)
+
+
+def _wait_for(context: Context, out: Side, names: Sequence[str]) -> tuple[int, float]:
+    """How many runs were still at work when patience ended, and how long they were waited for."""
+    began, limit = time.monotonic(), spec_of(context.plan).in_flight_limit.total_seconds()
+    scheduler = side_of(context, out)
+    while left := scheduler.at_work(names) or ():
+        if time.monotonic() - began > min(limit, context.seconds_left):
+            return len(left), time.monotonic() - began
+        time.sleep(_NAP)
+    return 0, time.monotonic() - began
+
+
+def fence(context: Context, drained: Drained) -> Raised:
+    """The old scheduler's epoch ends at the watermark; one of its claims beyond it must be refused."""
+    spec, into = spec_of(context.plan), drained.out.other
+    names = [schedule.name for schedule in wave_of(context, drained.wave)]
+    holders = survey_of(context).holders
+    Standing(owner=drained.out, released=frozenset()).after(Move.OWN, into)
+    with claims_of(context) as ledger:
+        ledger.raise_epochs(names, holders[into], drained.watermark, holders[drained.out])
+        raised = ledger.clock()
+        proof = "not guarded"
+        if spec.guarded:
+            moment = drained.watermark + timedelta(microseconds=7)
+            told = ledger.claim_tick(names[0], moment, holders[drained.out], by="muster: the fence is tried")
+            proof = "granted" if told.granted else "fenced"
+    if proof == "granted":
+        raise SystemFailure(
+            f"a claim of {holders[drained.out]} beyond the watermark was granted after its epoch had ended",
+            "nobody is released: look at the ledger's owners",
+        )
+    return Raised.model_validate(
+        {"wave": drained.wave, "into": into, "raised": raised, "schedules": len(names), "proof": proof}
+    )
+
+
+def activate(context: Context, drained: Drained) -> Activated:
+    """The new scheduler starts what comes after the watermark, and what the old one left before it."""
+    spec, into = spec_of(context.plan), drained.out.other
+    scheduler, reach = side_of(context, into), reach_of(context)
+    names = [schedule.name for schedule in wave_of(context, drained.wave)]
+    behind = {Tick(t.schedule, t.at) for t in drained.behind}
+    keep = behind if spec.catch_up is CatchUp.RUN else set()
+    Standing(owner=into, released=frozenset()).after(Move.RELEASE, into)
+    since = min((drained.held - spec.look_back, *(tick.at for tick in behind)))
+    made = scheduler.history(names, since, drained.watermark + timedelta(seconds=1)) or ()
+    drop = made_ahead(made, drained.watermark, keep)
+    scheduler.drop(drop, reach)
+    scheduler.release(names, reach)
+    with claims_of(context) as ledger:
+        released, released_ns = ledger.clock(), context.clock.monotonic_ns()
+    started = scheduler.start(keep, reach) if keep else frozenset()
+    return Activated(
+        wave=drained.wave,
+        into=into,
+        released=released,
+        released_ns=released_ns,
+        dropped=len(drop),
+        caught_up=_kept(started),
+        skipped=_kept(behind - started),
+    )
+
+
+def _kept(ticks: Sequence[Tick] | set[Tick] | frozenset[Tick]) -> tuple[TickOf, ...]:
+    return tuple(TickOf(schedule=t.schedule, at=t.at) for t in sorted(ticks, key=lambda t: (t.at, t.schedule)))
+
+
+def _sleep_until(context: Context, ledger: Ledger, moment: datetime) -> None:
+    while (left := (moment - ledger.clock()).total_seconds()) > 0:
+        context.check_may_go_on()
+        time.sleep(min(left, _NAP))

@@ -1,0 +1,94 @@
+"""What the verbs of a cutover share: the two schedulers, what is handed over, the ledger where ticks are claimed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from muster.cutover.observations import ReleasedSeen, Surveyed
+from muster.cutover.ownership import Side
+from muster.cutover.schedule import Job, Schedule
+from muster.cutover.section import spec_of
+from muster.drill import Context
+from muster.errors import MusterError
+from muster.ledger import Ledger, open_ledger
+from tasks.schedulers.scheduler import Reach, Scheduler
+from tasks.targets.schedulable import Schedulable
+
+
+def target_of(context: Context) -> Schedulable:
+    """The target; what keeps it from being opened is what keeps a step, or an undo, from being done."""
+    if isinstance(context.target, MusterError):
+        raise context.target
+    target: Schedulable = context.target
+    return target
+
+
+def side_of(context: Context, side: Side) -> Scheduler:
+    """The scheduler of a side."""
+    return target_of(context).scheduler(side)
+
+
+def reach_of(context: Context) -> Reach:
+    """What a verb may use. The mark names the run, which no other has."""
+    return Reach(mark=context.history[0].run, seconds_left=lambda: context.seconds_left)
+
+
+@contextmanager
+def claims_of(context: Context) -> Iterator[Ledger]:
+    """The ledger where jobs claim; its database's clock is the cutover's."""
+    with open_ledger(target_of(context).claims()) as ledger:
+        yield ledger
+
+
+def now_of(context: Context) -> datetime:
+    """What time it is by that clock."""
+    with claims_of(context) as ledger:
+        return ledger.clock()
+
+
+def survey_of(context: Context) -> Surveyed:
+    """What is handed over."""
+    return context.result("survey", Surveyed)
+
+
+def translated(context: Context) -> tuple[tuple[Job, ...], tuple[Schedule, ...]]:
+    """Jobs and schedules as the new scheduler is to have them."""
+    spec, inventory = spec_of(context.plan), survey_of(context).inventory
+    jobs = {job.name: spec.told_of(job) for job in inventory.jobs}
+    schedules = tuple(
+        schedule.model_copy(update={"parameters": {**jobs[schedule.job].parameters, **schedule.parameters}})
+        for schedule in inventory.schedules
+    )
+    return tuple(jobs.values()), schedules
+
+
+def active_of(context: Context) -> tuple[Schedule, ...]:
+    """Those that the old scheduler started when the drill began."""
+    return tuple(schedule for schedule in survey_of(context).inventory.schedules if schedule.active)
+
+
+def names_of(context: Context) -> tuple[str, ...]:
+    """Their names."""
+    return tuple(schedule.name for schedule in active_of(context))
+
+
+def see_released(context: Context, stage: str) -> None:
+    """Ask both sides what they would start, and keep it."""
+    names = names_of(context)
+    found = {side: _released(context, side, names) for side in Side}
+    both = frozenset.intersection(*(names or frozenset() for names in found.values()))
+    context.observe(
+        ReleasedSeen(
+            at=now_of(context),
+            stage=stage,
+            released={side: None if names is None else len(names) for side, names in found.items()},
+            both=len(both),
+        )
+    )
+
+
+def _released(context: Context, side: Side, names: tuple[str, ...]) -> frozenset[str] | None:
+    try:
+        return side_of(context, side).released(names)
+    except MusterError:
+        return None

@@ -1,0 +1,94 @@
+"""The shadow: both schedulers' ticks, computed ahead and compared, before anything is touched.
+
+Promises: what is compared is what the new scheduler really has, read back from it; ticks that a scheduler names itself
+are compared as well, since an engine of ours could share a mistake of ours.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from heapq import merge
+from itertools import islice
+
+from muster.cutover.expected import doubtful, ticks
+from muster.cutover.observations import Shadowed
+from muster.cutover.schedule import CalendarRule, Schedule
+from muster.cutover.spec import CutoverSpec
+from tasks.schedulers.scheduler import Scheduler
+
+_EXAMPLES = 10
+
+
+def shadow(
+    spec: CutoverSpec,
+    old: Scheduler,
+    new: Scheduler,
+    here: Sequence[Schedule],
+    there: Mapping[str, Schedule],
+    now: datetime,
+) -> Shadowed:
+    """Compare what the old scheduler starts with what the new one would. `there`: its schedules by name."""
+    until = now + spec.shadow
+    differences: list[str] = []
+    compared = different = cut_short = unsure = 0
+    for schedule in here:
+        doubts = set(_doubts(schedule, old, now, until)) | set(_doubts(there.get(schedule.name), new, now, until))
+        mine = _ahead(schedule, old, now, until, spec.shadow_ticks)
+        theirs = _ahead(there.get(schedule.name), new, now, until, spec.shadow_ticks)
+        if len(mine) == spec.shadow_ticks:
+            cut_short += 1
+            last = min(mine[-1], theirs[-1]) if theirs else mine[-1]
+            mine, theirs = [t for t in mine if t <= last], [t for t in theirs if t <= last]
+        odd = sorted((set(mine) ^ set(theirs)) - doubts)
+        compared += len(mine)
+        unsure += len(doubts & set(mine))
+        different += len(odd)
+        words = (
+            f"{schedule.name}: only {'the old' if t in mine else 'the new'} one at {t:%Y-%m-%d %H:%M:%S}" for t in odd
+        )
+        differences += islice(words, max(0, _EXAMPLES - len(differences)))
+    told, wrong = _compare_told(old, here, now)
+    different_told = [f"{name}: the scheduler itself says otherwise about {at:%Y-%m-%d %H:%M:%S}" for name, at in wrong]
+    return Shadowed(
+        until=until,
+        ticks=compared,
+        schedules=len(here),
+        cut_short=cut_short,
+        different=different,
+        differences=tuple(islice(merge(differences, different_told), _EXAMPLES)),
+        told=told,
+        told_different=len(wrong),
+        doubtful=unsure,
+    )
+
+
+def _ahead(
+    schedule: Schedule | None, scheduler: Scheduler, now: datetime, until: datetime, most: int
+) -> list[datetime]:
+    if schedule is None:
+        return []
+    if isinstance(schedule.rule, CalendarRule):
+        return [tick.at for tick in islice(scheduler.next_ticks([schedule], now, until) or (), most)]
+    return list(islice(ticks(schedule.rule, scheduler.dialect, now, until), most))
+
+
+def _doubts(schedule: Schedule | None, scheduler: Scheduler, now: datetime, until: datetime) -> list[datetime]:
+    if schedule is None or isinstance(schedule.rule, CalendarRule):
+        return []
+    return list(doubtful(schedule.rule, scheduler.dialect, now, until))
+
+
+def _compare_told(
+    scheduler: Scheduler, schedules: Sequence[Schedule], now: datetime
+) -> tuple[int, list[tuple[str, datetime]]]:
+    """How many ticks the old scheduler names itself, and those on which it and the definitions differ."""
+    told: dict[str, list[datetime]] = {}
+    for tick in scheduler.next_ticks(schedules, now, now + timedelta(days=1)) or ():
+        told.setdefault(tick.schedule, []).append(tick.at)
+    wrong = []
+    for schedule in schedules:
+        named = told.get(schedule.name, [])
+        if named and not isinstance(schedule.rule, CalendarRule):
+            before = named[0] - timedelta(microseconds=1)
+            computed = set(ticks(schedule.rule, scheduler.dialect, before, named[-1]))
+            wrong += [(schedule.name, at) for at in sorted(computed ^ set(named))]
+    return sum(map(len, told.values())), wrong
