@@ -7,6 +7,7 @@ importing this package costs neither SQLAlchemy nor Alembic, which come with the
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from muster.ledger.claiming import Claimed, Tenure, TickClaim, TickRefusal
 from muster.ledger.errors import LedgerError, SlotTaken
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Alert",
+    "Claimed",
     "Decision",
     "Due",
     "Ledger",
@@ -45,6 +47,9 @@ __all__ = [
     "Run",
     "SlotTaken",
     "Stop",
+    "Tenure",
+    "TickClaim",
+    "TickRefusal",
     "Trigger",
     "open_ledger",
     "slot_key",

@@ -225,3 +225,47 @@ readiness = Table(
     Column("why", Text, nullable=False),
     Column("advice", Text, nullable=False),
 )
+
+
+def _tick() -> tuple[Column[Any], ...]:
+    return (
+        Column("schedule", Text, nullable=False),
+        Column("at", Moment, nullable=False),
+        Column("epoch", Integer),
+        Column("holder", Text, nullable=False),
+    )
+
+
+ticks = Table(
+    "ticks",
+    metadata,
+    Column("key", Text, primary_key=True),
+    *_tick(),
+    Column("claimed_at", Moment, nullable=False),
+    Column("by", Text, nullable=False),
+)
+Index("ticks_by_time", ticks.c.schedule, ticks.c.at)
+
+refused_ticks = Table(
+    "refused_ticks",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key", Text, nullable=False),
+    *_tick(),
+    Column("why", Text, nullable=False),
+    Column("refused_at", Moment, nullable=False),
+    Column("by", Text, nullable=False),
+)
+Index("refused_ticks_by_time", refused_ticks.c.schedule, refused_ticks.c.at)
+
+owners = Table(
+    "owners",
+    metadata,
+    Column("schedule", Text, primary_key=True),
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("holder", Text, nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("until", Moment),
+)
+HELD = text("until IS NULL")
+Index("owners_open", owners.c.schedule, unique=True, sqlite_where=HELD, postgresql_where=HELD)
