@@ -1,8 +1,8 @@
 """`python -m flows.canaries --holder NAME POOL [POOL ...]`: a Prefect worker for jobs that only say that they ran.
 
-Promises: it is Prefect's own worker, polling, prefetching and reporting as every other; only what it starts for a run is
-no process but a call, since hundreds of runs in a minute are to fit on a small machine. Each run claims its tick before
-it works, as a guarded job does: one that is refused ends as `Refused`, and has done nothing.
+Promises: it is Prefect's own worker, polling, prefetching and reporting as every other; only what it starts for a run
+is no process but a call, since hundreds of runs in a minute are to fit on a small machine. Each run claims its tick
+before it works, as a guarded job does: one that is refused ends as `Refused`, and has done nothing.
 """
 
 import argparse
@@ -18,7 +18,6 @@ from prefect.states import Completed, Failed, Running
 from prefect.utilities.engine import propose_state
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
-from muster.cutover.schedule import Tick
 from muster.guard import Guard
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class CanaryWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerRes
     async def run(
         self,
         flow_run: "FlowRun",
-        configuration: BaseJobConfiguration,
+        configuration: BaseJobConfiguration,  # noqa: ARG002 - a worker's signature
         task_status: anyio.abc.TaskStatus[Any] | None = None,
     ) -> BaseWorkerResult:
         """Wait until the run is due, as the engine does; claim; end."""
@@ -69,8 +68,9 @@ class CanaryWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerRes
         at = flow_run.expected_start_time
         if at is None or "schedule" not in asked:
             return Failed(message="nobody said which tick this is")
-        grant = self.guard.claim(Tick(str(asked["schedule"]), datetime.fromisoformat(at.isoformat()).astimezone(UTC)))
-        return Completed() if grant.granted else Completed(name="Refused", message=grant.why)
+        tick = datetime.fromisoformat(at.isoformat()).astimezone(UTC)
+        grant = self.guard.claim(str(asked["schedule"]), tick)
+        return Completed() if grant.granted else Completed(name="Refused", message=grant.words)
 
 
 async def _serve(pools: list[str], holder: str, ledger: str) -> None:

@@ -92,9 +92,9 @@ def _waves(spec: CutoverSpec, inventory: Inventory, active: list[Schedule]) -> t
 def _see_clocks(context: Context, stage: str) -> None:
     with claims_of(context) as ledger:
         for side in Side:
-            before = ledger.clock()
+            before = ledger.now()
             said = side_of(context, side).now()
-            after = ledger.clock()
+            after = ledger.now()
             took = after - before
             ahead = (said + timedelta(seconds=_HALF_A_SECOND) - (before + took / 2)).total_seconds() if said else None
             doubt = took.total_seconds() / 2 + _HALF_A_SECOND
@@ -164,7 +164,7 @@ def arm(context: Context) -> Armed:
     """The old scheduler is the owner of record; the new one could begin at once."""
     survey = survey_of(context)
     with claims_of(context) as ledger:
-        ledger.enroll(names_of(context), survey.holders[Side.A])
+        ledger.assign_owner(names_of(context), survey.holders[Side.A])
     return _arm(context, Side.B)
 
 

@@ -103,7 +103,10 @@ def _try(
 
         with catalogue.make_base(folder / "work") as base:
             bench = Bench(drill or drill_of(kind), open_target, base, folder / "work")
-            return prove_forms(kind, forms, bench, SystemClock(), on_row=show, on_stop=interrupts.ignore)
+            at_once = getattr(catalogue, "SIDE_BY_SIDE", 2)
+            return prove_forms(
+                kind, forms, bench, SystemClock(), side_by_side=at_once, on_row=show, on_stop=interrupts.ignore
+            )
 
 
 def _tell(proof: Proof, forms: tuple[Form, ...], console: Console) -> None:

@@ -66,8 +66,9 @@ def shadow_is_empty(history: History, _plan: Plan) -> Finding:
         return unseen("shadow", expected, "" if done is None else "no schedule has a tick in that time")
     found = done.different + done.told_different
     if found:
-        return judge("shadow", False, expected, f"{count_of(found, 'tick differs', 'ticks differ')}:"
-                     f" {done.differences[0]}", "the rule, its zone or its anchor is read differently", done.differences)  # fmt: skip
+        words = f"{count_of(found, 'tick differs', 'ticks differ')}: {done.differences[0]}"
+        advice = "the rule, its zone or its anchor is read differently"
+        return judge("shadow", False, expected, words, advice, done.differences)
     seen = f"{done.ticks:,} ticks of {count_of(done.schedules, 'schedule', 'schedules')} until {done.until:%Y-%m-%d}"
     if done.told:
         seen += f"; {done.told:,} of them named by a scheduler itself"
@@ -219,20 +220,33 @@ def _caught_up(book: Reckoned) -> str:
     return f"; {book.caught_up} caught up{skipped}" if book.caught_up or skipped else ""
 
 
-missed = _counted("missed", "every due time was started by somebody", lambda b: b.missed,
-                  "see the journal for when each scheduler was held, and its own log for the tick", _caught_up)  # fmt: skip
-once = _counted("once", "no due time was started twice", lambda b: b.doubled,
-                "runs made ahead were left, or both schedulers were at work; the guard keeps the second from working", _nothing)  # fmt: skip
-unexpected = _counted("unexpected", "nothing was started that was not due", lambda b: b.unexpected,
-                      "a rule, zone or anchor is not what the definitions say", _nothing)  # fmt: skip
-owner = _counted("owner", "every due time was started by the scheduler whose it was", lambda b: b.misplaced,
-                 "somebody takes up runs of a scheduler that is held: a second worker, or one that came back", _nothing)  # fmt: skip
-order = _counted("order", "runs of a schedule began in the order of their ticks", lambda b: b.out_of_order,
-                 "a later tick overtook an earlier one at the handover", _nothing)  # fmt: skip
-parameters = _counted("parameters", "every run was given its schedule's parameters", lambda b: b.parameters,
-                      "compare the copies' parameters", _nothing)  # fmt: skip
-lost = _counted("in flight", "every run that was taken up came to a good end", lambda b: b.lost,
-                "see the run's own log", _nothing)  # fmt: skip
+missed = _counted(
+    "missed", "every due time was started by somebody", lambda b: b.missed,
+    "see when each scheduler was held, and its own log for the tick", _caught_up,
+)  # fmt: skip
+once = _counted(
+    "once", "no due time was started twice", lambda b: b.doubled,
+    "runs made ahead were left, or both schedulers were at work; the guard keeps second runs from working", _nothing,
+)  # fmt: skip
+unexpected = _counted(
+    "unexpected", "nothing was started that was not due", lambda b: b.unexpected,
+    "a rule, zone or anchor is not what the definitions say", _nothing,
+)  # fmt: skip
+owner = _counted(
+    "owner", "every due time was started by the scheduler whose it was", lambda b: b.misplaced,
+    "somebody takes up runs of a scheduler that is held: a second worker, or one that came back", _nothing,
+)  # fmt: skip
+order = _counted(
+    "order", "runs of a schedule began in the order of their ticks", lambda b: b.out_of_order,
+    "a later tick overtook an earlier one at the handover", _nothing,
+)  # fmt: skip
+parameters = _counted(
+    "parameters", "every run was given its schedule's parameters", lambda b: b.parameters,
+    "compare the copies' parameters", _nothing,
+)  # fmt: skip
+lost = _counted(
+    "in flight", "every run that was taken up came to a good end", lambda b: b.lost, "see the run's own log", _nothing
+)
 
 
 def punctual(history: History, plan: Plan) -> Finding:
@@ -258,8 +272,9 @@ def guard_is_used(history: History, plan: Plan) -> Finding:
         return unseen("guard", expected)
     found = book.unclaimed
     if found.count:
-        return judge("guard", False, expected, f"{found.examples[0]} made none, and {found.count - 1} more",
-                     "wrap the job: docs/cutover-guard.md; without a claim a doubled tick runs twice", found.examples)  # fmt: skip
+        words = f"{count_of(found.count, 'run', 'runs')} made none: {found.examples[0]}"
+        advice = "wrap the job (docs/cutover-guard.md): without a claim a doubled tick runs twice"
+        return judge("guard", False, expected, words, advice, found.examples)
     return judge("guard", True, expected, f"{book.claims:,} claims")
 
 
@@ -272,8 +287,10 @@ def histories_are_whole(history: History, plan: Plan) -> Finding:
     if blind and not spec_of(plan).guarded:
         return unseen("histories", expected, f"{blind[0]} keeps none, and jobs make no claims", "guard the jobs")
     if book.unrecorded.count and not blind:
-        return judge("histories", False, expected, f"{book.unrecorded.count} claimed, and in no history:"
-                     f" {book.unrecorded.examples[0]}", "the history was cut: keep it longer", book.unrecorded.examples)  # fmt: skip
+        words = f"{book.unrecorded.count} claimed, and in no history: {book.unrecorded.examples[0]}"
+        return judge(
+            "histories", False, expected, words, "the history was cut: keep it longer", book.unrecorded.examples
+        )
     return judge("histories", True, expected, f"{blind[0]} keeps none: claims stand in" if blind else "they do")
 
 

@@ -28,6 +28,9 @@ _START_SECONDS = 120.0
 _CHECKOUT = Path(__file__).parents[2]
 
 
+Canary = tuple[Job, tuple[Schedule, ...]]
+
+
 def server_of(colour: str) -> str:
     """Name of a colour's server among the processes."""
     return f"{colour}-server"
@@ -38,10 +41,10 @@ def worker_of(colour: str) -> str:
     return f"{colour}-worker"
 
 
-def canaries() -> tuple[tuple[Job, tuple[Schedule, ...]], ...]:
+def canaries() -> tuple[Canary, ...]:
     """Jobs with schedules of every kind: about one tick a second, all together."""
 
-    def alone(name: str, rule: Rule, *, active: bool = True) -> tuple[Job, tuple[Schedule, ...]]:
+    def alone(name: str, rule: Rule, *, active: bool = True) -> Canary:
         job = _job(name)
         asked = {"schedule": job.name, "size": len(name)}
         return job, (Schedule(name=job.name, job=job.name, rule=rule, active=active, parameters=asked),)
@@ -90,21 +93,23 @@ class BlueGreen:
     processes: Processes
     ledger_url: str
 
-    def start(self, pools: Sequence[str] = (POOL,)) -> dict[str, str]:
-        """Both servers, side by side, then their workers. Returns the URL of each one's API by its colour."""
-        with ThreadPoolExecutor(2) as pool:
-            return dict(
-                zip((BLUE, GREEN), pool.map(lambda colour: self._start(colour, pools), (BLUE, GREEN)), strict=True)
-            )
+    def start(self, pools: Sequence[str] = (POOL,), jobs: Sequence[Canary] | None = None) -> dict[str, str]:
+        """Both servers, side by side, then their workers. Returns the URL of each one's API by its colour.
 
-    def _start(self, colour: str, pools: Sequence[str]) -> str:
+        `jobs` are made on blue; without them the demo's.
+        """
+        made = canaries() if jobs is None else jobs
+        with ThreadPoolExecutor(2) as pool:
+            apis = pool.map(lambda colour: self._start(colour, pools, made if colour == BLUE else ()), (BLUE, GREEN))
+            return dict(zip((BLUE, GREEN), apis, strict=True))
+
+    def _start(self, colour: str, pools: Sequence[str], jobs: Sequence[Canary]) -> str:
         api = self.start_server(colour)
         server = Api(Address(api=api))
         for pool in pools:
             if server.get(f"work_pools/{pool}") is None:
                 server.post("work_pools/", {"name": pool, "type": POOL_TYPE})
-        if colour == BLUE:
-            make_canaries(server, canaries())
+        make_canaries(server, jobs)
         self.start_worker(colour, api, pools)
         return api
 
@@ -154,7 +159,7 @@ class BlueGreen:
         }
 
 
-def make_canaries(server: Api, jobs: Sequence[tuple[Job, Sequence[Schedule]]]) -> None:
+def make_canaries(server: Api, jobs: Sequence[Canary]) -> None:
     """Those that the server has not yet, at work at once."""
     flow = server.post("flows/", {"name": _FLOW})["id"]
     for job, schedules in jobs:

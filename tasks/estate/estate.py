@@ -59,6 +59,7 @@ class Part(StrEnum):
 _DRILLED = {"embedded": Part.SHOP, "embedded-regions": Part.REGIONS, "embedded-schedulers": Part.SCHEDULERS}
 """The part that a type of target drills; targets of other types are not of the estate."""
 
+PartCard = ShopCard | ObjectsCard | SchedulerCard | RegionsCard | SchedulersCard
 Progress = Callable[[Part, str], None]
 """Told, from several threads, what a part is doing now; `ready` comes last."""
 
@@ -102,7 +103,7 @@ class Estate:
         self.processes.stop_all()
         card_path(self._settings).unlink(missing_ok=True)
         _make_private(self._shop.sockets)
-        starters: dict[Part, Callable[[Progress], ShopCard | ObjectsCard | SchedulerCard | RegionsCard | SchedulersCard]] = {
+        starters: dict[Part, Callable[[Progress], PartCard]] = {
             Part.SHOP: self._start_shop,
             Part.OBJECTS: self._start_objects,
             Part.SCHEDULER: self._start_scheduler,

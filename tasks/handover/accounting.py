@@ -25,7 +25,7 @@ def account(context: Context) -> Reckoned:
     """Wait until what was due is over, read everything, and account for every due time."""
     spec, survey, schedules = spec_of(context.plan), survey_of(context), active_of(context)
     with claims_of(context) as ledger:
-        ended = ledger.clock()
+        ended = ledger.now()
         due = expected(schedules, side_of(context, Side.A), survey.began, ended)
         firings = _settled(context, due, survey.began, ended)
         names = names_of(context)

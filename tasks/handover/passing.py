@@ -37,11 +37,11 @@ def drain(context: Context, out: Side, wave: int) -> Drained:
     names = [schedule.name for schedule in schedules]
     Standing(owner=out, released=frozenset({out})).after(Move.HOLD, out)
     with claims_of(context) as ledger:
-        began = ledger.clock()
+        began = ledger.now()
         ahead = expected(schedules, scheduler, began, began + spec.quiet + AHEAD)
         _sleep_until(context, ledger, quietest(ahead, began, began + spec.quiet))
         scheduler.hold(names, reach_of(context))
-        held, held_ns = ledger.clock(), context.clock.monotonic_ns()
+        held, held_ns = ledger.now(), context.clock.monotonic_ns()
         since = max(held - spec.look_back, survey_of(context).began)
         due = expected(schedules, scheduler, since, held + AHEAD)
         firings = scheduler.history(names, since, held + AHEAD) or ()
@@ -87,7 +87,7 @@ def fence(context: Context, drained: Drained) -> Raised:
     Standing(owner=drained.out, released=frozenset()).after(Move.OWN, into)
     with claims_of(context) as ledger:
         ledger.raise_epochs(names, holders[into], drained.watermark, holders[drained.out])
-        raised = ledger.clock()
+        raised = ledger.now()
         proof = "not guarded"
         if spec.guarded:
             moment = drained.watermark + timedelta(microseconds=7)
@@ -117,7 +117,7 @@ def activate(context: Context, drained: Drained) -> Activated:
     scheduler.drop(drop, reach)
     scheduler.release(names, reach)
     with claims_of(context) as ledger:
-        released, released_ns = ledger.clock(), context.clock.monotonic_ns()
+        released, released_ns = ledger.now(), context.clock.monotonic_ns()
     started = scheduler.start(keep, reach) if keep else frozenset()
     return Activated(
         wave=drained.wave,
@@ -135,6 +135,6 @@ def _kept(ticks: Sequence[Tick] | set[Tick] | frozenset[Tick]) -> tuple[TickOf, 
 
 
 def _sleep_until(context: Context, ledger: Ledger, moment: datetime) -> None:
-    while (left := (moment - ledger.clock()).total_seconds()) > 0:
+    while (left := (moment - ledger.now()).total_seconds()) > 0:
         context.check_may_go_on()
         time.sleep(min(left, _NAP))

@@ -43,7 +43,7 @@ def claims_of(context: Context) -> Iterator[Ledger]:
 def now_of(context: Context) -> datetime:
     """What time it is by that clock."""
     with claims_of(context) as ledger:
-        return ledger.clock()
+        return ledger.now()
 
 
 def survey_of(context: Context) -> Surveyed:

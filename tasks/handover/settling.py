@@ -1,14 +1,14 @@
 """The undo of a cutover: wherever it broke, one scheduler has all schedules, and the other starts none.
 
-Promises: it knows only what the ledger and both schedulers say now; it is safe to repeat; the owner of record is changed
-only while nobody is released; ticks that fell in between are caught up once, or told.
+Promises: it knows only what the ledger and both schedulers say now; it is safe to repeat; the owner of record is
+changed only while nobody is released; ticks that fell in between are caught up once, or told.
 """
 
 from datetime import datetime, timedelta
 
 from muster.cutover.observations import HomeSeen
 from muster.cutover.ownership import Move, Side, Standing
-from muster.cutover.schedule import Tick
+from muster.cutover.schedule import Cut, Tick
 from muster.cutover.section import spec_of
 from muster.cutover.spec import CatchUp
 from muster.drill import Context
@@ -62,7 +62,7 @@ def _make_home(context: Context, ledger: Ledger, home: Side, owner: Side) -> Non
                 f"{away} ({survey_of(context).holders[away]}) cannot be held: {error.message}",
                 "both would start the schedules when it comes back: bring it up, then run the undo again",
             ) from error
-    held = ledger.clock()
+    held = ledger.now()
     Standing(owner=owner, released=frozenset()).after(Move.OWN, home)
     _own(context, ledger, home, held)
     side_of(context, home).hold(names, reach)
@@ -80,8 +80,6 @@ def _there(context: Context, side: Side) -> list[str]:
     """Those of them that the side has: a mirror may have been cut short."""
     if side is Side.A:
         return list(names_of(context))
-    from muster.cutover.schedule import Cut
-
     jobs = tuple(job.name for job in survey_of(context).inventory.jobs)
     there = {job.name for job in side_of(context, side).inventory(Cut(names=jobs)).jobs}
     return [schedule.name for schedule in active_of(context) if schedule.job in there]

@@ -24,7 +24,7 @@ def open_target(keys: dict[str, Any], settings: Settings) -> schedulers.Target:
     Spec.model_validate(keys)
     card = read_card(settings)
     if card is None or card.schedulers is None:
-        raise UsageError("blue and green are not up", "start them with `muster up --schedulers`, or say `muster run PLAN --up`")
+        raise UsageError("blue and green are not up", "start them: `muster up --schedulers`, or `muster run PLAN --up`")
     sides = {
         name: {"type": "prefect", "holder": colour, "api": card.schedulers.apis[colour]}
         for name, colour in (("a", BLUE), ("b", GREEN))

@@ -1,0 +1,108 @@
+"""The base of the cutover catalogue: blue and green with a worker each, and a pool and canaries for every form.
+
+Promises: both are the product's own, real servers; forms share them, and nothing else: each has a pool, canaries and a
+ledger's schedules of its own.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from muster.cutover.schedule import CronRule, IntervalRule, Job, RecurrenceRule, Rule, Schedule
+from muster.ledger import open_ledger
+from tasks.estate.bluegreen import BLUE, ENTRYPOINT, GREEN, BlueGreen, Canary, make_canaries
+from tasks.process import AT_ONCE, Processes
+from tasks.schedulers.prefect_api import Address, Api
+
+_ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
+_POOLS = tuple(f"form-{number}" for number in range(1, 9))
+"""As many as forms may run side by side, and some: a worker serves a fixed set of pools."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """Where both answer, and where jobs claim."""
+
+    folder: Path
+    apis: dict[str, str]
+    ledger_url: str
+    free: list[str]
+    """Pools that no form has now."""
+
+    def api(self, colour: str) -> Api:
+        """One server's."""
+        return Api(Address(api=self.apis[colour]))
+
+    @contextmanager
+    def pool(self) -> Iterator[str]:
+        """A pool for one form, on both servers, open, and with nothing in it."""
+        name = self.free.pop()
+        try:
+            for colour in (BLUE, GREEN):
+                self.api(colour).patch(f"work_pools/{name}", {"is_paused": False})
+            yield name
+        finally:
+            for colour in (BLUE, GREEN):
+                self._empty(self.api(colour), name)
+            self.free.append(name)
+
+    def _empty(self, server: Api, pool: str) -> None:
+        rows = list(server.pages("deployments/filter", {"work_pools": {"name": {"any_": [pool]}}}))
+        for row in rows:
+            server.post(f"deployments/{row['id']}/pause_deployment", {})
+            server.delete(f"deployments/{row['id']}")
+
+
+@contextmanager
+def blue_and_green(folder: Path) -> Iterator[Base]:
+    """Both, for the time of a `with` block."""
+    folder.mkdir(parents=True)
+    processes = Processes(folder / "processes", folder / "logs")
+    url = f"sqlite:///{folder / 'ledger.sqlite'}"
+    with open_ledger(url):
+        pass
+    try:
+        apis = BlueGreen(folder / "servers", processes, url).start(_POOLS, ())
+        yield Base(folder, apis, url, list(reversed(_POOLS)))
+    finally:
+        processes.stop_all(signals=AT_ONCE)
+        processes.close()
+
+
+def canaries_of(form: str, pool: str, *, careless: bool = False) -> tuple[Canary, ...]:
+    """A form's jobs: two that are due every few seconds, one with two rules, and one that is due at night."""
+
+    def job(name: str) -> Job:
+        own = {"entrypoint": ENTRYPOINT, "path": ".", "work_pool_name": pool, "enforce_parameter_schema": False}
+        return Job(name=f"canary/{form}-{name}", tags=(form,), own=own)
+
+    def alone(name: str, rule: Rule) -> Canary:
+        made = job(name)
+        asked = {"schedule": made.name, "size": 3, **({"careless": True} if careless and name == "second" else {})}
+        return made, (Schedule(name=made.name, job=made.name, rule=rule, parameters=asked),)
+
+    two = job("third")
+    names = (f"{two.name}#a", f"{two.name}#b")
+    rules = (
+        IntervalRule(seconds=5, anchor=_ANCHOR),
+        RecurrenceRule(text="DTSTART:20260101T000001\nRRULE:FREQ=SECONDLY;INTERVAL=6"),
+    )
+    return (
+        alone("first", IntervalRule(seconds=2, anchor=_ANCHOR)),
+        alone("second", IntervalRule(seconds=3, anchor=_ANCHOR, timezone="America/New_York")),
+        alone("night", CronRule(expression="30 1 * * *", timezone="Europe/London")),
+        (
+            two,
+            tuple(
+                Schedule(name=name, job=two.name, rule=rule, parameters={"schedule": name, "size": size})
+                for size, (name, rule) in enumerate(zip(names, rules, strict=True))
+            ),
+        ),
+    )  # fmt: skip
+
+
+def start_canaries(base: Base, form: str, pool: str, *, careless: bool = False) -> None:
+    """Make them on blue, at work."""
+    make_canaries(base.api(BLUE), canaries_of(form, pool, careless=careless))

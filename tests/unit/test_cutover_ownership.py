@@ -1,0 +1,72 @@
+"""Every path through the table of who may start schedules: never both, and never far from somebody."""
+
+from collections import deque
+from itertools import product
+
+import pytest
+
+from muster.cutover.ownership import Move, Side, Standing
+from muster.errors import StepError
+
+START = Standing(owner=Side.A, released=frozenset({Side.A}))
+MOVES = tuple(product(Move, Side))
+
+
+def reachable() -> dict[Standing, list[tuple[Move, Side, Standing]]]:
+    """Every standing that any sequence of moves leads to, however a drill, an undo and a crash may mix them."""
+    found: dict[Standing, list[tuple[Move, Side, Standing]]] = {}
+    waiting = deque([START])
+    while waiting:
+        standing = waiting.popleft()
+        if standing in found:
+            continue
+        found[standing] = []
+        for move, side in MOVES:
+            try:
+                after = standing.after(move, side)
+            except StepError:
+                continue
+            found[standing].append((move, side, after))
+            waiting.append(after)
+    return found
+
+
+def test_nothing_reachable_has_both_or_anybody_but_the_owner_at_work() -> None:
+    standings = reachable()
+    assert len(standings) == 4  # each owner, at work or held
+    assert all(standing.is_safe for standing in standings)
+    assert all(len(standing.released) <= 1 for standing in standings)
+
+
+def test_from_everywhere_both_sides_are_two_allowed_moves_from_serving_without_the_other() -> None:
+    standings = reachable()
+    for standing in standings:
+        if standing.is_served:
+            continue
+        for home in Side:
+            after = standing.after(Move.OWN, home).after(Move.RELEASE, home)
+            assert after == Standing(home, frozenset({home}))
+
+
+@pytest.mark.parametrize(
+    ("standing", "move", "side"),
+    [
+        (START, Move.RELEASE, Side.B),
+        (START, Move.OWN, Side.B),
+        (Standing(Side.A, frozenset()), Move.RELEASE, Side.B),
+        (Standing(Side.B, frozenset({Side.B})), Move.OWN, Side.A),
+        (Standing(Side.B, frozenset({Side.B})), Move.RELEASE, Side.A),
+    ],
+    ids=str,
+)
+def test_what_would_break_that_is_refused(standing: Standing, move: Move, side: Side) -> None:
+    with pytest.raises(StepError, match=f"{side} may not {move}"):
+        standing.after(move, side)
+
+
+def test_a_table_that_let_a_held_side_be_passed_over_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    from muster.cutover import ownership
+
+    careless = tuple(ownership._Allowed(row.move, row.owner_is, other_is_held=False) for row in ownership._TABLE)
+    monkeypatch.setattr(ownership, "_TABLE", careless)
+    assert not all(standing.is_safe for standing in reachable())

@@ -1,0 +1,151 @@
+"""The account: each kind of wrong tick is told as what it is, and a clean handover as clean."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from muster.cutover.observations import Activated, Drained, Handover, Raised, TickOf
+from muster.cutover.ownership import Side
+from muster.cutover.reckoning import Claim, Told, reckon
+from muster.cutover.schedule import Firing, IntervalRule, Schedule, Stage, Tick
+
+START = datetime(2026, 11, 26, 2, tzinfo=UTC)
+NAME = "canary/x"
+SCHEDULE = Schedule(name=NAME, job=NAME, rule=IntervalRule(seconds=5, anchor=START), parameters={"size": 1})
+DUE = [Tick(NAME, START + timedelta(seconds=5 * n)) for n in range(1, 21)]
+"""Due times 1 to 10 are the old scheduler's, 11 to 20 the new one's."""
+WATERMARK = START + timedelta(seconds=52)
+
+
+def firing(tick: Tick, stage: Stage = Stage.DONE, late: float = 0.2, **changed: Any) -> Firing:
+    started = tick.at + timedelta(seconds=late)
+    return Firing(
+        **{
+            "schedule": tick.schedule,
+            "at": tick.at,
+            "run": f"{tick.at}-{late}",
+            "stage": stage,
+            "started": started if stage is not Stage.WAITING else None,
+            "ended": started if stage.is_over else None,
+            "parameters": {"size": 1},
+            **changed,
+        }
+    )
+
+
+def handover(caught_up: list[Tick] | None = None, skipped: list[Tick] | None = None) -> Handover:
+    def kept(ticks: list[Tick] | None) -> tuple[TickOf, ...]:
+        return tuple(TickOf(schedule=t.schedule, at=t.at) for t in ticks or ())
+
+    held = START + timedelta(seconds=51)
+    return Handover(
+        drained=Drained(
+            wave=0, out=Side.A, began=held, held=held, held_ns=0, watermark=WATERMARK, nearest_tick_seconds=2.0,
+            taken=10, behind=(), in_flight=0, still_in_flight=0, waited_seconds=0,
+        ),
+        raised=Raised(wave=0, into=Side.B, raised=held, schedules=1, proof="fenced"),
+        activated=Activated(
+            wave=0, into=Side.B, released=held, released_ns=1, dropped=0,
+            caught_up=kept(caught_up), skipped=kept(skipped),
+        ),
+    )  # fmt: skip
+
+
+def clean() -> Told:
+    return Told(
+        began=START,
+        ended=START + timedelta(seconds=101),
+        schedules=[SCHEDULE],
+        expected=DUE,
+        doubtful=frozenset(),
+        firings={Side.A: [firing(t) for t in DUE[:10]], Side.B: [firing(t) for t in DUE[10:]]},
+        claims=[Claim(t, "blue" if n < 10 else "green") for n, t in enumerate(DUE)],
+        refused=[],
+        holders={Side.A: "blue", Side.B: "green"},
+        handovers=[(handover(), frozenset({NAME}))],
+        guarded=True,
+        late=timedelta(seconds=3),
+    )
+
+
+def test_a_clean_handover_is_told_as_clean() -> None:
+    book = reckon(clean())
+    wrong = [
+        book.missed, book.skipped, book.doubled, book.unexpected, book.misplaced, book.late, book.out_of_order,
+        book.parameters, book.unclaimed, book.unrecorded, book.lost,
+    ]  # fmt: skip
+    assert [counts.count for counts in wrong] == [0] * len(wrong)
+    assert (book.expected, book.claims, book.by_side) == (20, 20, {Side.A: 10, Side.B: 10})
+    assert book.phases == {"a": 10, "b": 10}
+    assert book.lateness is not None
+    assert book.lateness.median == pytest.approx(0.2)
+    assert sum(sum(c.started.values()) for c in book.columns) == 20
+    assert not any(c.wrong for c in book.columns)
+
+
+def told(**sides: Any) -> Told:
+    """The clean one with other histories: `a` and `b` replace a side's firings, other keys their field."""
+    base = clean()
+    firings = {Side.A: sides.pop("a", base.firings[Side.A]), Side.B: sides.pop("b", base.firings[Side.B])}
+    return replace(base, firings=firings, **sides)
+
+
+A, B = clean().firings[Side.A], clean().firings[Side.B]
+assert A is not None
+assert B is not None
+
+
+@pytest.mark.parametrize(
+    ("field", "changed", "words"),
+    [
+        ("missed", {"b": B[1:], "claims": [c for c in clean().claims if c.tick != DUE[10]]}, "02:00:55"),
+        ("missed", {"b": [firing(DUE[10], Stage.WAITING), *B[1:]],
+                    "claims": [c for c in clean().claims if c.tick != DUE[10]]}, "02:00:55"),
+        ("doubled", {"a": [*A, firing(DUE[10], late=0.3)]}, "by a"),
+        ("misplaced", {"a": [*A, firing(DUE[10])], "b": B[1:]}, "b's to start"),
+        ("misplaced", {"a": A[:-1], "b": [firing(DUE[9]), *B]}, "a's to start"),
+        ("unexpected", {"b": [*B, firing(Tick(NAME, DUE[12].at + timedelta(seconds=1)))]}, "02:01:06"),
+        ("late", {"b": [firing(DUE[10], late=3.5), *B[1:]]}, "3.5 s late"),
+        ("out_of_order", {"b": [firing(DUE[10], late=5.5), *B[1:]]}, "02:00:55"),
+        ("parameters", {"b": [firing(DUE[10], parameters={}), *B[1:]]}, "02:00:55"),
+        ("unclaimed", {"claims": clean().claims[1:]}, "02:00:05"),
+        ("unrecorded", {"b": B[:-1]}, "02:01:40"),
+        ("lost", {"b": [firing(DUE[10], Stage.FAILED), *B[1:]]}, "failed"),
+        ("lost", {"b": [firing(DUE[10], Stage.RUNNING), *B[1:]]}, "running"),
+    ],
+)  # fmt: skip
+def test_each_wrong_tick_is_told_as_what_it_is(field: str, changed: dict[str, Any], words: str) -> None:
+    counts = getattr(reckon(told(**changed)), field)
+    assert counts.count == 1
+    assert words in counts.examples[0]
+
+
+def test_a_second_run_that_the_guard_stopped_is_counted_as_stopped() -> None:
+    book = reckon(told(a=[*A, firing(DUE[10], late=0.3)], refused=[DUE[10]]))
+    assert (book.doubled.count, book.stopped) == (1, 1)
+    assert reckon(told(refused=[DUE[10]])).stopped == 0
+
+
+def test_what_was_caught_up_is_the_new_ones_and_not_late() -> None:
+    moved = told(a=A[:-1], b=[firing(DUE[9], late=20), *B], handovers=[(handover([DUE[9]]), frozenset({NAME}))])
+    book = reckon(moved)
+    assert (book.misplaced.count, book.late.count, book.missed.count, book.caught_up) == (0, 0, 0, 1)
+
+
+def test_what_was_skipped_by_the_plans_word_is_told_and_not_missed() -> None:
+    gone = [c for c in clean().claims if c.tick != DUE[9]]
+    book = reckon(told(a=A[:-1], claims=gone, handovers=[(handover(skipped=[DUE[9]]), frozenset({NAME}))]))
+    assert (book.missed.count, book.skipped.count) == (0, 1)
+
+
+def test_a_doubtful_tick_that_nobody_started_is_not_missed() -> None:
+    gone = [c for c in clean().claims if c.tick != DUE[9]]
+    assert reckon(told(a=A[:-1], claims=gone, doubtful=frozenset({DUE[9]}))).missed.count == 0
+    assert reckon(told(a=A[:-1], claims=gone)).missed.count == 1
+
+
+def test_without_a_history_claims_say_that_a_tick_was_started() -> None:
+    book = reckon(told(b=None))
+    assert (book.missed.count, book.histories[Side.B]) == (0, False)
