@@ -1,0 +1,259 @@
+"""The schedulers that the contract suite runs over: one case each.
+
+A case is a context manager that is given an empty folder. It yields a `Subject` whose scheduler has the three jobs of
+`SEEDS`, each with one schedule of the same name, and whatever unfit ones its kind can have; it leaves nothing running.
+A new scheduler is a function here and a line in `CASES`.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+from unittest.mock import patch
+
+from muster.settings import Settings
+from tasks.schedulers import cron, systemd
+from tasks.schedulers.crontab_store import FileTable
+from tasks.schedulers.scheduler import Scheduler
+
+
+class Seed(NamedTuple):
+    """A job, and when it starts, in UTC."""
+
+    name: str
+    expression: str
+    """Five fields of cron."""
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+    active: bool = True
+
+
+SEEDS = (
+    Seed("orders", "*/5 * * * *", "data", ("shop", "hourly")),
+    Seed("invoices", "0 5 * * 1-5", "data", ("shop",)),
+    Seed("report", "30 2 1 * *", "ops", active=False),
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A scheduler under contract."""
+
+    scheduler: Scheduler
+    empty: Scheduler
+    """Another of its kind, that has nothing."""
+    deaf: Callable[[], AbstractContextManager[object]]
+    """While this is open the scheduler takes orders, says nothing against them, and follows none."""
+    unfit: frozenset[str] = frozenset()
+    """Names of what it must call unfit."""
+    cannot: Mapping[str, str] = field(default_factory=dict)
+    """Verbs that this kind does not have, and why. They must be refused."""
+
+
+Case = Callable[[Path], AbstractContextManager[Subject]]
+
+CRONTAB = """\
+# Europe/Nowhere: "kept" as it is\t
+SHELL=/bin/bash
+PATH = "/usr/local/bin:/usr/bin"
+
+# muster: name=orders owner=data tags=shop,hourly
+*/5  * * * *\t{user}load-orders --since "$(date +\\%F)"
+  # not ours
+# muster: name=invoices owner=data tags=shop
+0 5 * * 1-5 {user}invoice all%first line%second \\% line
+# muster: name=report owner=ops
+#muster-held# 30 2 1 * * {user}report
+# muster: name=boot
+@reboot {user}warm-up
+#0 0 * * * {user}long gone
+"""
+
+
+def cron_case(form: str) -> Case:
+    """A crontab as a file."""
+
+    @contextmanager
+    def case(folder: Path) -> Iterator[Subject]:
+        tab, empty = folder / "tab", folder / "empty"
+        tab.write_text(CRONTAB.format(user="root " if form == "system" else ""), encoding="utf-8")
+
+        def opened(file: Path) -> Scheduler:
+            return cron.open_scheduler({"file": str(file), "form": form, "timezone": "UTC"}, Settings())
+
+        yield Subject(
+            opened(tab),
+            opened(empty),
+            deaf=lambda: patch.object(FileTable, "write", lambda table, text: None),
+            unfit=frozenset({"boot"}),
+        )
+
+    return case
+
+
+SYSTEMCTL = """\
+#!{python} -IS
+# As far as Muster calls it. State: a folder of empty files; the units are those of the folder it is told.
+import os, sys
+from pathlib import Path
+
+state, units = Path(os.environ["STAND_IN"]), Path(os.environ["STAND_IN_UNITS"])
+words = [word for word in sys.argv[1:] if word not in ("--no-ask-password", "--no-pager", "--user", "--now", "--")]
+with (state / "calls").open("a") as log:
+    log.write(" ".join(sys.argv[1:]) + "\\n")
+verb, names = words[0], [word for word in words[1:] if not word.startswith("--")]
+if verb == "show" and not names:
+    print("Version=252")
+elif verb == "show":
+    blocks = []
+    for name in names:
+        known, on = (state / f"known-{name}").exists(), (state / f"on-{name}").exists()
+        blocks.append(f"Id={name}\\nLoadState={'loaded' if known else 'not-found'}\\n"
+            f"ActiveState={'active' if on else 'inactive'}\\nNeedDaemonReload=no\\nSubState=dead\\n"
+            f"InvocationID=\\nInactiveExitTimestamp=\\nUnitFileState={'enabled' if on else 'disabled'}")
+    print("\\n\\n".join(blocks))
+elif (state / "deaf").exists():
+    pass
+elif verb == "daemon-reload":
+    for old in state.glob("known-*"):
+        old.unlink()
+    for file in units.iterdir():
+        (state / f"known-{file.name}").touch()
+elif verb in ("enable", "disable", "clean"):
+    for name in names:
+        if not (units / name).exists():
+            sys.exit(f"Failed to {verb} unit: Unit file {name} does not exist.")
+        mark = state / f"on-{name}"
+        if verb == "clean" and mark.exists():
+            sys.exit(f"Failed to clean unit {name}: Unit is not inactive.")
+        mark.touch() if verb == "enable" else mark.unlink(missing_ok=True)
+        if verb == "clean":
+            mark.unlink(missing_ok=True)
+else:
+    sys.exit(f"the stand-in knows no {verb}")
+"""
+
+UNITS = {
+    "orders.timer": """\
+# muster: name=orders owner=data tags=shop,hourly
+[Unit]
+Description=Orders, every five minutes
+[Timer]
+OnCalendar=*:0/5
+AccuracySec=1us
+[Install]
+WantedBy=timers.target
+""",
+    "orders.service": """\
+[Unit]
+Description=Orders
+[Service]
+Type=oneshot
+User=shop
+WorkingDirectory=/srv/shop
+Environment=SINCE=yesterday "NOTE=a b"
+ExecStart=/usr/bin/load-orders --all
+""",
+    "invoices.timer": """\
+# muster: name=invoices owner=data tags=shop
+[Timer]
+OnCalendar=Mon..Fri *-*-* 05:00:00 UTC
+Persistent=true
+RandomizedDelaySec=1min 30s
+""",
+    "invoices.service": """\
+[Service]
+ExecStart=/bin/sh -c "cd /srv && invoice \\"all of $$(date +%%F)\\""
+""",
+    "report.timer": """\
+# muster: owner=ops
+[Timer]
+OnCalendar=*-*-01 02:30
+Unit=report.service
+""",
+    "report.service": "[Service]\nExecStart=/usr/bin/report\n",
+    "boot.timer": "[Timer]\nOnBootSec=5min\n",
+    "boot.service": "[Service]\nExecStart=/usr/bin/warm-up\n",
+}
+
+
+class StandIn:
+    """A `systemctl` on PATH that knows the units of one folder and starts nothing."""
+
+    def __init__(self, folder: Path, units: Mapping[str, str]) -> None:
+        self.state, self.units, self._bin = folder / "state", folder / "units", folder / "bin"
+        for made in (self.state, self.units, self._bin):
+            made.mkdir(parents=True)
+        for name, text in units.items():
+            (self.units / name).write_text(text, encoding="utf-8")
+            (self.state / f"known-{name}").touch()
+        (self._bin / "systemctl").write_text(SYSTEMCTL.replace("{python}", sys.executable), encoding="utf-8")
+        (self._bin / "systemctl").chmod(0o755)
+
+    def turn_on(self, *units: str) -> None:
+        """As `enable --now` would."""
+        for unit in units:
+            (self.state / f"on-{unit}").touch()
+
+    def calls(self) -> list[str]:
+        """Every call that was not a question."""
+        lines = (self.state / "calls").read_text(encoding="utf-8").splitlines()
+        return [line for line in lines if " show " not in line]
+
+    @contextmanager
+    def deaf(self) -> Iterator[None]:
+        """Orders are taken, and not followed."""
+        (self.state / "deaf").touch()
+        yield
+        (self.state / "deaf").unlink()
+
+    @contextmanager
+    def on_path(self) -> Iterator[None]:
+        """It is what `systemctl` means."""
+        with patch.dict(
+            os.environ,
+            PATH=f"{self._bin}:{os.environ['PATH']}",
+            STAND_IN=str(self.state),
+            STAND_IN_UNITS=str(self.units),
+        ):
+            yield
+
+    def scheduler(self) -> Scheduler:
+        """Muster's."""
+        return systemd.open_scheduler({"unit_path": str(self.units), "timezone": "UTC"}, Settings())
+
+
+class Apart:
+    """A scheduler that is called with its own stand-in on PATH."""
+
+    def __init__(self, stand_in: StandIn) -> None:
+        self._stand_in, self._scheduler = stand_in, stand_in.scheduler()
+
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self._scheduler, name)
+        if not callable(found):
+            return found
+
+        def call(*arguments: object) -> object:
+            with self._stand_in.on_path():
+                return found(*arguments)
+
+        return call
+
+
+@contextmanager
+def systemd_case(folder: Path) -> Iterator[Subject]:
+    """Unit files, and a stand-in for the manager that reads them."""
+    full, empty = StandIn(folder / "full", UNITS), StandIn(folder / "empty", {})
+    full.turn_on("orders.timer", "invoices.timer", "boot.timer")
+    yield Subject(Apart(full), Apart(empty), deaf=full.deaf, unfit=frozenset({"boot"}))  # type: ignore[arg-type]
+
+
+CASES: Mapping[str, Case] = {
+    "cron-user": cron_case("user"),
+    "cron-system": cron_case("system"),
+    "systemd": systemd_case,
+}
