@@ -9,7 +9,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from muster.quantity import format_seconds
-from muster.report import activity, costs, traffic, wording
+from muster.report import activity, costs, ticklines, traffic, wording
 from muster.report.timeline import lay_out
 from muster.summary import Summary
 
@@ -25,6 +25,8 @@ def render_html(summary: Summary) -> str:
             timeline=lay_out(told),
             traffic=traffic.plot(told.traffic) if told.traffic else None,
             activity=activity.plot(told.activity) if told.activity else None,
+            ticks=ticklines.plot(told.ticks) if told.ticks else None,
+            ticks_since=ticklines.since_of(told.ticks) if told.ticks else "",
             say=wording,
             costs=costs,
         )

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from muster.finding import Finding
 from muster.quantity import format_seconds
-from muster.report import activity, costs, wording
+from muster.report import activity, costs, ticklines, wording
 from muster.report.traffic import words_of
 from muster.summary import Summary
 
@@ -17,6 +17,10 @@ _MOST_DETAIL = 40
 _LEGEND = (
     f"All laps on one axis; the higher, the more of an executor's cores at work; {activity.LOST} work that was lost,"
     f" {activity.IDLE} nothing to do."
+)
+_TICKS_LEGEND = (
+    f"Both sides on one axis; the higher, the more ticks started; {ticklines.IDLE} no tick though the schedules were"
+    f" its own; {ticklines.WRONG} missed, doubled, or started by the wrong side."
 )
 _ESCAPED = str.maketrans({c: f"\\{c}" for c in "\\`*_[]|~$"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _BARE_LINK = re.compile(r"(?i)(https?|ftp|www)([:.])")  # what a renderer would make a web link by itself
@@ -30,6 +34,7 @@ def render_markdown(summary: Summary) -> str:
         _measures(told),
         _traffic(told),
         _activity(told),
+        _ticks(told),
         _phases(told),
         _checks(told),
         _costs(told),
@@ -69,6 +74,14 @@ def _activity(run: Summary) -> str:
         return ""
     lines = _fenced(activity.text_of(run.activity), "text")
     return f"## Tasks over time\n\n{escaped(activity.words_of(run.activity))}\n\n{lines}\n\n{escaped(_LEGEND)}"
+
+
+def _ticks(run: Summary) -> str:
+    if run.ticks is None:
+        return ""
+    told = f"{ticklines.words_of(run.ticks)} {ticklines.since_of(run.ticks)}"
+    lines = _fenced(ticklines.text_of(run.ticks), "text")
+    return f"## Ticks\n\n{escaped(told)}\n\n{lines}\n\n{escaped(_TICKS_LEGEND)}"
 
 
 def _phases(run: Summary) -> str:

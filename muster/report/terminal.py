@@ -15,7 +15,7 @@ from rich.text import Text
 
 from muster.finding import Finding
 from muster.quantity import format_seconds
-from muster.report import wording
+from muster.report import ticklines, wording
 from muster.report.activity import lap_lines, title_of
 from muster.summary import Phase, Summary
 
@@ -27,15 +27,15 @@ _LONGEST = 400  # characters of one value; the report has all of it
 _LONGEST_NAME = 24
 _STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", wording.NOT_ASKED: "dim"}
 _BARS = {"load": "·", "recovery": "█", "verification": "▒", "undo": "░"}
-_ASCII = str.maketrans("✓✕–·…━→▁▂▃▄▅▆▇█▒░’", "+x--~=>...::||#=.'")
+_ASCII = str.maketrans("✓✕–·…━→↓↑▁▂▃▄▅▆▇█▒░’", "+x--~=>v^...::||#=.'")
 
 
 def render_terminal(summary: Summary, console: Console, *, bundle: str, verify: str) -> None:
     """Print the summary; `bundle` is where the evidence lies, `verify` the command that verifies it."""
     sheet = _Sheet(console, max(_NARROWEST, min(console.width, _WIDEST)))
     told = wording.readable(summary)
-    parts = [_headline, _measures, _phases, *([_laps] if told.activity else []), _checks]
-    for part in (*parts, *([_advice] if told.advice else [])):
+    pictures = [*([_laps] if told.activity else []), *([_ticks] if told.ticks else [])]
+    for part in (_headline, _measures, _phases, *pictures, _checks, *([_advice] if told.advice else [])):
         part(sheet, told)
         sheet.verbatim("")
     _evidence(sheet, told, wording.printable(bundle), wording.printable(verify))
@@ -181,6 +181,18 @@ def _laps(sheet: _Sheet, run: Summary) -> None:
     room = max(8, sheet.width - 4 - widths[0])
     for head, (_, cells) in zip(heads, lap_lines(run.activity, room), strict=True):
         sheet.row((head, sheet.text(cells, "cyan")), (*widths, room))
+
+
+def _ticks(sheet: _Sheet, run: Summary) -> None:
+    """A line for each side: how many ticks it started when, with the watermarks between, and what went wrong below."""
+    if run.ticks is None or not run.ticks.sides:
+        return
+    styles = {"side": "cyan", "marks": "bold", "wrong": "bold red"}
+    heads = [sheet.fit(line.name, sheet.width // 2) for line in ticklines.lines_of(run.ticks, 1)]
+    widths = _widths([(head,) for head in heads])
+    room = max(8, sheet.width - 4 - widths[0])
+    for head, line in zip(heads, ticklines.lines_of(run.ticks, room), strict=True):
+        sheet.row((head, sheet.text(line.cells, styles[line.kind])), (*widths, room))
 
 
 def _advice(sheet: _Sheet, run: Summary) -> None:

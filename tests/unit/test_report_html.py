@@ -5,7 +5,17 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
-from test_report_samples import ABORTED, COMPARED, DIFF, FAILED, HOSTILE, PASSED, SAMPLES, SPARK, STRESSED, UNDECIDED
+from test_report_samples import (
+    ABORTED,
+    COMPARED,
+    DIFF,
+    EVERY,
+    FAILED,
+    HOSTILE,
+    PASSED,
+    STRESSED,
+    UNDECIDED,
+)
 
 from muster.report.html import render_html
 
@@ -46,7 +56,7 @@ def svg_of(text: str) -> ElementTree.Element:
     return svgs_of(text)[-1]
 
 
-@pytest.mark.parametrize("summary", [*SAMPLES.values(), *SPARK.values(), HOSTILE], ids=[*SAMPLES, *SPARK, "hostile"])
+@pytest.mark.parametrize("summary", EVERY.values(), ids=EVERY)
 class TestEveryReport:
     def test_nests_and_loads_nothing(self, summary):
         outline = Outline(render_html(summary))

@@ -32,6 +32,8 @@ from muster.summary import (
     Phase,
     Strip,
     Summary,
+    TickColumn,
+    TickLines,
 )
 from muster.verdict import Outcome, Verdict
 from tests.unit.test_spark_activity import history, plan
@@ -241,6 +243,85 @@ STRESSED = stressed(tell(history(), plan()))
 COMPARED = stressed(tell(history(compared((2.0, 4.0))), plan(**BOTH)))
 SPARK = {"stressed": STRESSED, "compared": COMPARED}
 
+
+def cutover(began: datetime = OPENED + timedelta(seconds=4)) -> TickLines:
+    """Two minutes of a rehearsal: over to `b` after 38.5 s, and back after 97 s."""
+
+    def started(n: int) -> dict[str, int]:
+        due = 4 if n % 60 == 0 else 2 if n % 10 == 0 else int(n % 5 != 3)
+        side = "b" if 38.5 < n < 97 else "a"
+        return {"a": 0, "b": 0, side: due}
+
+    return TickLines(
+        column_seconds=1.0,
+        began=began,
+        sides=("a", "b"),
+        columns=tuple(TickColumn(start=float(n), started=started(n)) for n in range(120)),
+        marks=(Mark(name="to b", at=38.5), Mark(name="to a", at=97.0)),
+    )
+
+
+def mishandled() -> TickLines:
+    """The same, but `a` starts what is `b`'s after the watermark, and nobody what is due before the way back."""
+    right = cutover()
+    columns = list(right.columns)
+    for n in (40, 41, 42):
+        columns[n] = TickColumn(start=float(n), started={"a": 1, "b": columns[n].started["b"]}, wrong=n - 39)
+    columns[95] = TickColumn(start=95.0, started={"a": 0, "b": 0}, wrong=1)
+    return right.model_copy(update={"columns": tuple(columns)})
+
+
+HANDED_OVER = PASSED.model_copy(
+    update={
+        "kind": "cutover",
+        "headline": "All 2 checks that the plan asks for passed.",
+        "target": "cron and Prefect",
+        "ended_at": OPENED + timedelta(seconds=126),
+        "measures": (
+            Measure(
+                name="RTO",
+                measured=1.2,
+                objective=30,
+                verdict=PASS,
+                note="with nobody to start what is due, the longest of 2 handovers",
+            ),
+        ),
+        "facts": (("Cut", "5 schedules, 5 active, of 5 jobs"),),
+        "phases": phases(
+            ("survey", 0.0, 0.4, "succeeded", "verification"),
+            ("steady", 4.0, 34.0, "succeeded", "load"),
+            ("drain", 38.2, 0.3, "succeeded", "recovery"),
+            ("activate", 38.6, 0.9, "succeeded", "recovery"),
+            ("watch", 39.6, 57.0, "succeeded", "load"),
+            ("account", 121.0, 0.8, "succeeded", "verification"),
+        ),
+        "findings": (
+            Finding(check="every tick started", verdict=PASS, expected="no tick is missed", seen="112 ticks"),
+            Finding(check="none started twice", verdict=PASS, expected="no tick is doubled", seen="none is"),
+        ),
+        "ticks": cutover(),
+    }
+)
+MISHANDLED = HANDED_OVER.model_copy(
+    update={
+        "outcome": Outcome.FAILED,
+        "verdict": FAIL,
+        "headline": "One tick was missed, and six were started twice.",
+        "findings": (
+            Finding(
+                check="every tick started",
+                verdict=FAIL,
+                expected="no tick is missed",
+                seen="1 tick is",
+                advice="look for what kept it in the log of b",
+            ),
+            Finding(check="none started twice", verdict=FAIL, expected="no tick is doubled", seen="6 ticks are"),
+        ),
+        "ticks": mishandled(),
+    }
+)
+CUTOVERS = {"handed over": HANDED_OVER, "mishandled": MISHANDLED}
+
 SAMPLES = {"pass": PASSED, "fail": FAILED, "inconclusive": UNDECIDED, "aborted": ABORTED}
 
 HOSTILE_TEXT = "\x1b[2J\x1b]0;owned\x07<script>alert(1)</script> | `x` \u202e\x00[bold red]**loud**[/] \udc80\r\nPASS"
@@ -283,8 +364,16 @@ HOSTILE = FAILED.model_copy(
             note=HOSTILE_TEXT,
         ),
         "advice": (Advice(seen=HOSTILE_TEXT, advice=HOSTILE_TEXT),),
+        "ticks": TickLines(
+            column_seconds=1,
+            began=OPENED,
+            sides=(HOSTILE_TEXT, "b"),
+            columns=(TickColumn(start=0, started={HOSTILE_TEXT: 3}), TickColumn(start=1, started={"b": 1}, wrong=1)),
+            marks=(Mark(name=HOSTILE_TEXT, at=1),),
+        ),
     }
 )
+EVERY = {**SAMPLES, **SPARK, **CUTOVERS, "hostile": HOSTILE}
 
 
 def terminal(
@@ -319,7 +408,9 @@ class TestEveryRendering:
         title = told[told.find("<h1>") :].split("</h1>")[0] if "<h1>" in told else told.split("shop-restore")[0]
         assert [word for word in SAMPLES if word in title.casefold()] == [ending]
 
-    @pytest.mark.parametrize("summary", [*SAMPLES.values(), *SPARK.values()], ids=[*SAMPLES, *SPARK])
+    @pytest.mark.parametrize(
+        "summary", [*SAMPLES.values(), *SPARK.values(), *CUTOVERS.values()], ids=[*SAMPLES, *SPARK, *CUTOVERS]
+    )
     def test_tells_every_check_and_phase(self, render, summary):
         told = render(summary)
         assert not [f.check for f in summary.findings if f.check not in told]
@@ -361,8 +452,20 @@ class TestEveryRendering:
         told = render(summary)
         assert not [words for words in ("Tasks over time", "What it cost", "cheaper</h2>") if words in told]
 
+    @pytest.mark.parametrize("summary", CUTOVERS.values(), ids=CUTOVERS)
+    def test_tells_watermarks_and_how_much_each_side_started(self, render, summary):
+        told = render(summary)
+        assert not [words for words in ("a: ", "b: ", "to b 38.5 s", "to a 97.0 s") if words not in told]
+        assert ("gone wrong: 7 ticks" in told) is (summary is MISHANDLED)
+
+    @pytest.mark.parametrize("summary", SAMPLES.values(), ids=SAMPLES)
+    def test_says_nothing_of_ticks_where_nothing_changed_hands(self, render, summary):
+        assert not [
+            words for words in ("Ticks</h2>", "## Ticks", "went wrong", "gone wrong") if words in render(summary)
+        ]
+
     def test_reads_a_summary_from_before_there_were_laps(self, render):
-        old = PASSED.model_dump(mode="json", exclude={"activity", "costs", "advice", "traffic"})
+        old = PASSED.model_dump(mode="json", exclude={"activity", "costs", "advice", "traffic", "ticks"})
         assert render(Summary.model_validate_json(json.dumps(old))) == render(PASSED)
 
     def test_is_deterministic(self, render):

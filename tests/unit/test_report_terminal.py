@@ -2,10 +2,20 @@
 
 import pytest
 from rich.cells import cell_len
-from test_report_samples import ABORTED, BUNDLE, FAILED, HOSTILE, PASSED, SAMPLES, SPARK, STRESSED, VERIFY, terminal
+from test_report_samples import (
+    ABORTED,
+    BUNDLE,
+    EVERY,
+    FAILED,
+    HOSTILE,
+    PASSED,
+    STRESSED,
+    VERIFY,
+    terminal,
+)
 
 
-@pytest.mark.parametrize("summary", [*SAMPLES.values(), *SPARK.values(), HOSTILE], ids=[*SAMPLES, *SPARK, "hostile"])
+@pytest.mark.parametrize("summary", EVERY.values(), ids=EVERY)
 @pytest.mark.parametrize("width", [80, 120, 200])
 def test_every_line_fits_but_those_to_copy(summary, width):
     lines = terminal(summary, width=width).splitlines()
@@ -14,7 +24,7 @@ def test_every_line_fits_but_those_to_copy(summary, width):
     assert not [line for line in lines if line != line.rstrip()]
 
 
-@pytest.mark.parametrize("summary", [*SAMPLES.values(), *SPARK.values(), HOSTILE], ids=[*SAMPLES, *SPARK, "hostile"])
+@pytest.mark.parametrize("summary", EVERY.values(), ids=EVERY)
 def test_an_ascii_terminal_gets_the_same_words(summary):
     told = terminal(summary, encoding="ascii")
     assert told.isascii()
