@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from muster.errors import UsageError
 
 _PREFIX = "MUSTER_"
-_NOT_SETTINGS = {"MUSTER_LINEAGE"}  # marks the processes that Muster starts
+_NOT_SETTINGS = {"MUSTER_LINEAGE", "MUSTER_TICK"}  # marks the processes that Muster starts; the tick that a job serves
 
 
 class Settings(BaseModel):
@@ -35,6 +35,8 @@ class Settings(BaseModel):
     """URL of the Prefect API that the watch asks for its health; default: the embedded estate's."""
     actor: str = ""
     """Who asks for runs, approvals and stops on the command line, where `--as` does not say; default: the user."""
+    holder: str = ""
+    """The scheduler that starts jobs here, as claims of ticks name it, where `--holder` does not say."""
     signing_key: Path | None = None
     """PEM file with the Ed25519 private key; default: made once in the data directory."""
 

@@ -6,6 +6,7 @@ exit codes are those of `muster.verdict.ExitCode`.
 
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,14 @@ app.add_typer(undo_app, name="undo")
 app.add_typer(evidence_app, name="evidence")
 notify_app = typer.Typer(help="Where notifications go.", no_args_is_help=True)
 app.add_typer(notify_app, name="notify")
+
+
+class Away(StrEnum):
+    """What a job does without the ledger: the values of `muster.guard.WhenAway`, which costs more to import."""
+
+    RUN = "run"
+    WAIT = "wait"
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Who = Annotated[str, typer.Option("--as", metavar="NAME", help="Who asks; default: the user of this process.")]
@@ -169,6 +178,34 @@ def account(
     from muster.cli.account import account
 
     return account(_settings(), start=start, as_json=as_json)
+
+
+@app.command()
+def tick(
+    schedule: Annotated[str, typer.Argument(metavar="SCHEDULE", help="Its name, the same in every scheduler.")],
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- COMMAND ...]", help="What to start when the tick is granted.")
+    ] = None,
+    at: Annotated[
+        str,
+        typer.Option(metavar="UTC", help="When it was due; `minute`: the minute that is passing; else MUSTER_TICK."),
+    ] = "",
+    holder: Annotated[str, typer.Option(metavar="NAME", help="The scheduler that asks; else MUSTER_HOLDER.")] = "",
+    epoch: Annotated[int | None, typer.Option(help="An epoch of the holder's; default: its newest.")] = None,
+    when_away: Annotated[
+        Away, typer.Option(help="Without the ledger: `wait`, then be refused; or `run`, perhaps twice.")
+    ] = Away.WAIT,
+    patience: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="To ask a ledger that is away; default 60, or 5 to run."),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Claim a tick before a job works: 0 granted, 4 refused. A doubled tick runs once, a fenced scheduler not."""
+    from muster.cli.tick import Options, tick
+
+    options = Options(schedule, at, holder, epoch, when_away.value, patience, tuple(command or ()), as_json)
+    return tick(_settings(), options)
 
 
 @app.command()

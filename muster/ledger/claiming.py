@@ -140,3 +140,21 @@ def claim_on_sqlite(execute: Execute, values: Mapping[str, Any]) -> Claimed:
 def text_of(moment: datetime) -> str:
     """A moment as SQLite keeps it: UTC at a fixed width, so that text sorts as time does."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+_OWN_CLAIM = 'SELECT claimed_at FROM ticks WHERE key = :key AND "by" = :by'
+_FORGET = 'DELETE FROM refused_ticks WHERE key = :key AND "by" = :by'
+
+
+def own_claim(execute: Execute, values: Mapping[str, Any], is_postgres: bool) -> datetime | None:
+    """When the claim with these very words was granted; a refusal of it, by itself, is none and is forgotten."""
+    asked = {"key": tick_key(values["schedule"], values["at"]), "by": values["by"]}
+    found, forget = (_pyformat(s) if is_postgres else s for s in (_OWN_CLAIM, _FORGET))
+    at = next((moment_of(at) for (at,) in execute(found, asked)), None)
+    if at is not None:
+        execute(forget, asked)
+    return at
+
+
+def _pyformat(statement: str) -> str:
+    return statement.replace(":key", "%(key)s").replace(":by", "%(by)s")
