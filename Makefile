@@ -8,8 +8,8 @@ endif
 # The lock is given as constraint too: otherwise pip takes `sqlalchemy[asyncio]`, which Prefect asks for, for another package.
 PIP = .venv/bin/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore
 # What the suite drills besides the wheels: pgBackRest, the PostgreSQL it knows, what reroutes clients, Patroni's store,
-# a clock that can be set apart, a scheduler to hand over; and a browser for the report.
-DEBIAN = pgbackrest postgresql-15 haproxy pgbouncer etcd-server etcd-client faketime cron chromium
+# a clock that can be set apart, schedulers to hand over; and a browser for the report.
+DEBIAN = pgbackrest postgresql-15 haproxy pgbouncer etcd-server etcd-client faketime cron systemd chromium
 
 .PHONY: .venv drill test bench
 .DEFAULT_GOAL := drill
