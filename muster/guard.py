@@ -11,13 +11,14 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 from uuid import uuid4
 
-from muster.errors import Refusal, UsageError
+from muster.errors import MusterError, Refusal, UsageError
 from muster.ledger.claiming import (
     DUPLICATE,
     FENCED,
@@ -25,6 +26,7 @@ from muster.ledger.claiming import (
     Claimed,
     claim_on_postgres,
     claim_on_sqlite,
+    forget_refusal,
     own_claim,
     text_of,
     tick_key,
@@ -143,9 +145,11 @@ class Guard:
         if is_again and (found := self._own(values)):
             return found
         claimed = self._ledger.ask(lambda execute: self._claim(execute, values))
-        if is_again and claimed.why == DUPLICATE and (found := self._own(values)):
-            return found
-        return claimed
+        if not (is_again and claimed.why == DUPLICATE and (found := self._own(values))):
+            return claimed
+        with suppress(MusterError):  # it may lack the right, and is granted all the same
+            self._ledger.ask(lambda execute: forget_refusal(execute, values, self._ledger.is_postgres))
+        return found
 
     def _own(self, values: dict[str, Any]) -> Claimed | None:
         at = self._ledger.ask(lambda execute: own_claim(execute, values, self._ledger.is_postgres))

@@ -147,14 +147,16 @@ _FORGET = 'DELETE FROM refused_ticks WHERE key = :key AND "by" = :by'
 
 
 def own_claim(execute: Execute, values: Mapping[str, Any], is_postgres: bool) -> datetime | None:
-    """When the claim with these very words was granted; a refusal of it, by itself, is none and is forgotten."""
-    asked = {"key": tick_key(values["schedule"], values["at"]), "by": values["by"]}
-    found, forget = (_pyformat(s) if is_postgres else s for s in (_OWN_CLAIM, _FORGET))
-    at = next((moment_of(at) for (at,) in execute(found, asked)), None)
-    if at is not None:
-        execute(forget, asked)
-    return at
+    """When the claim with these very words was granted; `None` when it was not."""
+    return next((moment_of(at) for (at,) in execute(*_own(_OWN_CLAIM, values, is_postgres))), None)
 
 
-def _pyformat(statement: str) -> str:
-    return statement.replace(":key", "%(key)s").replace(":by", "%(by)s")
+def forget_refusal(execute: Execute, values: Mapping[str, Any], is_postgres: bool) -> None:
+    """A claim that was granted and then met itself is no doubled tick: let its refusal go."""
+    execute(*_own(_FORGET, values, is_postgres))
+
+
+def _own(statement: str, values: Mapping[str, Any], is_postgres: bool) -> tuple[str, Mapping[str, Any]]:
+    if is_postgres:
+        statement = statement.replace(":key", "%(key)s").replace(":by", "%(by)s")
+    return statement, {"key": tick_key(values["schedule"], values["at"]), "by": values["by"]}

@@ -55,6 +55,13 @@ def test_a_quick_command_imports_nothing_slow(tmp_path: Path, arguments: tuple[s
     assert sorted(name for name in SLOW if name in imported) == []
 
 
+def test_a_tick_is_claimed_without_anything_slow(tmp_path: Path) -> None:
+    """A ledger that is not there is made, once; from then on a claim is as quick as the other quick commands."""
+    claim = ("tick", "orders", "--at", "2026-03-01T04:05Z")
+    assert "sqlalchemy" in modules_after(tmp_path, *claim)
+    assert [name for name in SLOW if name in modules_after(tmp_path, *claim)] == []
+
+
 def test_a_folder_that_cannot_be_written_is_told_with_the_next_move(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
