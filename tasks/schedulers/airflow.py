@@ -8,13 +8,15 @@ logical date is there; a paused DAG starts no further task of a run that it alre
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 from typing import Any, Literal
+from zoneinfo import available_timezones
 
 import httpx
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from muster.cutover.schedule import Cut, Dialect, Firing, Inventory, Job, Schedule, Stage, Tick, Unfit
 from muster.errors import Refusal, StepError, SystemFailure
@@ -38,6 +40,16 @@ class Spec(Address):
     type: Literal["airflow"] = "airflow"
     settle: Duration = Field(default="1s", validate_default=True, ge=timedelta())
     """How long a round of the scheduler that began before a DAG was paused may still start something of it."""
+    timezones: Mapping[str, str] = {}
+    """The zone of a DAG by its name, or by the beginning of names with `*`; the first that fits. The API tells none."""
+
+    @field_validator("timezones")
+    @classmethod
+    def _are_known(cls, zones: Mapping[str, str]) -> Mapping[str, str]:
+        for zone in zones.values():
+            if zone not in available_timezones():
+                raise ValueError(f"there is no time zone {zone!r}")
+        return zones
 
 
 class AirflowScheduler:
@@ -47,7 +59,7 @@ class AirflowScheduler:
 
     def __init__(self, spec: Spec, transport: httpx.BaseTransport | None = None) -> None:
         self._spec = spec
-        self._api = Api(Address(**spec.model_dump(exclude={"type", "settle"})), transport)
+        self._api = Api(Address(**spec.model_dump(exclude={"type", "settle", "timezones"})), transport)
 
     def identify(self) -> Identity:
         """Its version. An Airflow has no id of its own: its URL is all there is to know it by."""
@@ -87,7 +99,11 @@ class AirflowScheduler:
         """DAGs of these names are there with these rules, paused; nobody can deploy them through the API."""
         reach.seconds_left()
         now = self._api.clock() or datetime.now(UTC)
-        faults = [fault for fault in _together(lambda one: self._fault_in(one, now), schedules) if fault]
+        faults = [
+            fault
+            for fault in _together(lambda one: rules.fault_for(one, self._details(one.job), now), schedules)
+            if fault
+        ]
         if faults:
             more = f", and {len(faults) - 5} more" if len(faults) > 5 else ""
             raise Refusal(f"{self._api.url}: {'; '.join(faults[:5])}{more}", "deploy these DAGs first, paused")
@@ -116,13 +132,13 @@ class AirflowScheduler:
     def release(self, schedules: Collection[str], reach: Reach) -> None:
         """Unpause each DAG; what passed while it was paused is marked as served, so that Airflow makes no run of it."""
 
-        def open_up(name: str) -> None:
-            dag = self._there(name)
-            if dag["is_paused"]:
-                marks.serve_passed(self._api, dag, reach.mark)
-                self._api.patch(dag_path(name), {"is_paused": False})
+        there = self._each(self._there, sorted(schedules), reach)
 
-        self._each(open_up, schedules, reach)
+        def open_up(dag: Mapping[str, Any]) -> None:
+            marks.serve_passed(self._api, dag, reach.mark)
+            self._api.patch(dag_path(dag["dag_id"]), {"is_paused": False})
+
+        self._each(open_up, [dag for dag in there if dag["is_paused"]], reach)
         if held := set(schedules) - self.released(schedules):
             raise SystemFailure(f"{self._api.url} said it unpaused {min(held)}, and did not", "unpause it by hand")
 
@@ -155,6 +171,10 @@ class AirflowScheduler:
         """Runs by the time at which they were due."""
         return runs.firings_of(self._api, runs.runs_of(self._api, schedules, after, until))
 
+    def at_work(self, schedules: Collection[str]) -> tuple[Firing, ...]:
+        """One of several tasks whose DAG is paused stays so for good: its next task waits for the DAG."""
+        return tuple(firing for firing in self._unfinished(schedules) if firing.stage.is_taken)
+
     def drop(self, ticks: Collection[Tick], reach: Reach) -> None:
         """Deleted where the DAG is paused; else they are set failed, since Airflow makes again what is deleted."""
         wanted = set(ticks)
@@ -175,17 +195,6 @@ class AirflowScheduler:
         missing = sorted(wanted - there)
         made = self._each(make_up, missing, reach)
         return frozenset(there | {tick for tick, is_made in zip(missing, made, strict=True) if is_made})
-
-    def _fault_in(self, wanted: Schedule, now: datetime) -> str:
-        dag = self._details(wanted.job)
-        if dag is None or dag["is_stale"]:
-            return f"there is no DAG {wanted.job} (rule: {rules.words_of(wanted.rule)})"
-        here = rules.schedule_of(dag, now)
-        if isinstance(here, Unfit):
-            return f"DAG {wanted.job} cannot take over: {here.reason}"
-        if not rules.is_same(wanted.rule, here.rule):
-            return f"DAG {wanted.job} has {rules.words_of(here.rule)}, not {rules.words_of(wanted.rule)}"
-        return "" if dag["is_paused"] else f"DAG {wanted.job} is not paused"
 
     def _unfinished(self, dags: Collection[str]) -> tuple[Firing, ...]:
         return runs.firings_of(self._api, runs.runs_of(self._api, dags, states=["queued", "running"]))
@@ -211,7 +220,10 @@ class AirflowScheduler:
         self._api.patch(run_path(firing.schedule, firing.run), {"state": "failed"})
 
     def _details(self, name: str) -> dict[str, Any] | None:
-        return self._api.get(dag_path(name, "/details"))
+        told, zones = self._api.get(dag_path(name, "/details")), self._spec.timezones
+        if told is not None and (zone := next((z for n, z in zones.items() if fnmatchcase(name, n)), None)):
+            told["timezone"] = zone
+        return told
 
     def _there(self, name: str) -> dict[str, Any]:
         dag = self._details(name)

@@ -4,7 +4,8 @@ Promises: every call means the same when made twice, and is repeated while Airfl
 longer; whatever goes wrong is one sentence that names the server; no proxy of the environment is used; password and
 token are read from the environment and never told.
 Traps: a page is cut to `[api] maximum_page_limit` rows without a word, whatever was asked for; a token that ran out is
-status 401, as a wrong one is; the clock in an answer's head has whole seconds.
+status 401, a wrong one 403, as missing rights are; two writers at once may get status 500, "Database error"; the
+clock in an answer's head has whole seconds.
 Source: Airflow 3.3, `/docs` of a running server; the routes under `airflow/api_fastapi/core_api`.
 """
 
@@ -27,7 +28,8 @@ from muster.quantity import Duration
 PAGE = 100
 _CALL_SECONDS = 20.0
 _ROOT = "/api/v2/"
-_BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE})
+_DENIED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_BUSY = frozenset({429, 500, 502, 503, 504})
 
 
 class Address(BaseModel):
@@ -123,7 +125,7 @@ class Api:
 
     def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         answer = self._patiently(method, _ROOT + path, **more)
-        if answer.status_code == HTTPStatus.UNAUTHORIZED and self._address.username:
+        if answer.status_code in _DENIED and self._address.username:
             with self._lock:
                 self._token = ""
             answer = self._patiently(method, _ROOT + path, **more)
@@ -139,7 +141,8 @@ class Api:
         try:
             return tries(self._once, method, path, **more)
         except httpx.HTTPStatusError as error:
-            raise StepError(f"{self.url} stays busy: {error.response.status_code}", "see its API server") from None
+            said = f"{error.response.status_code} {error.response.text[:300]}"
+            raise StepError(f"{self.url} stays busy or broken: {said}", "see the log of its API server") from None
         except httpx.HTTPError as error:
             raise StepError(
                 f"Airflow at {self.url} does not answer: {str(error) or type(error).__name__}",
@@ -169,7 +172,7 @@ class Api:
         raise UsageError(f"the environment variable {name} is not set", "it holds what Airflow asks for")
 
     def _content(self, answer: httpx.Response) -> dict[str, Any]:
-        if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        if answer.status_code in _DENIED:
             raise Refusal(f"{self.url} does not let us in ({answer.status_code})", "check the account and its rights")
         what = f"{answer.request.method} {answer.request.url.path}"
         if answer.is_error:

@@ -1,9 +1,10 @@
 """A DAG as a cutover has it: one job with one schedule, or why there is none.
 
-Promises: pure; a rule is taken only when the next run that Airflow itself plans is a tick of it, since the API tells
-the zone of a DAG and not that of its timetable; whatever a rule of ours cannot say is unfit, with the reason.
-Traps: a timetable's summary is words, not data (`1 day, 0:00:00` for a timedelta); a run over a data interval is due at
-the interval's end, while its logical date is the start.
+Promises: pure; a rule is taken only when the next run that Airflow itself plans is a tick of it; whatever a rule of
+ours cannot say is unfit, with the reason.
+Traps: the `timezone` in a DAG's details is the default one of that Airflow, whatever the DAG's own is (3.3:
+`DagModel.timezone`); a timetable's summary is words, not data (`1 day, 0:00:00` for a timedelta); a run over a data
+interval is due at the interval's end, while its logical date is the start.
 """
 
 import re
@@ -93,7 +94,7 @@ def _cron(expression: str, zone: str) -> Rule | str:
         ZoneInfo(zone)
     except CronSimError:
         return f"its cron expression {expression!r} is not one that others read"
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):
         return f"its time zone {zone!r} has no name that others know"
     return CronRule(expression=expression, timezone=zone)
 
@@ -113,8 +114,20 @@ def fault_in(rule: Rule, details: Mapping[str, Any]) -> str:
         return ""
     return (
         f"Airflow plans its next run at {planned.isoformat()}, which is no tick of {words_of(rule)}: "
-        "its timetable has a zone of its own, or counts from elsewhere"
+        "where it is in another zone, say so in the plan's `timezones`"
     )
+
+
+def fault_for(wanted: Schedule, details: Mapping[str, Any] | None, now: datetime) -> str:
+    """Why a DAG cannot take a schedule over as it is deployed; empty where it can."""
+    if details is None or details["is_stale"]:
+        return f"there is no DAG {wanted.job} (rule: {words_of(wanted.rule)})"
+    here = schedule_of(details, now)
+    if isinstance(here, Unfit):
+        return f"DAG {wanted.job} cannot take over: {here.reason}"
+    if not is_same(wanted.rule, here.rule):
+        return f"DAG {wanted.job} has {words_of(here.rule)}, not {words_of(wanted.rule)}"
+    return "" if details["is_paused"] else f"DAG {wanted.job} is not paused"
 
 
 def words_of(rule: Rule) -> str:

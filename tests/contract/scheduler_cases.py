@@ -10,14 +10,17 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
 
 from muster.settings import Settings
 from tasks.schedulers import cron, systemd
+from tasks.schedulers.airflow import AirflowScheduler, Spec
 from tasks.schedulers.crontab_store import FileTable
 from tasks.schedulers.scheduler import Scheduler
+from tests.contract.airflow_replay import ReplayedAirflow
 
 
 class Seed(NamedTuple):
@@ -252,7 +255,28 @@ def systemd_case(folder: Path) -> Iterator[Subject]:
     yield Subject(Apart(full), Apart(empty), deaf=full.deaf, unfit=frozenset({"boot"}))  # type: ignore[arg-type]
 
 
+@contextmanager
+def airflow_case(folder: Path) -> Iterator[Subject]:
+    """What an Airflow 3 answered, which has the DAGs deployed; and one that has none."""
+    full = ReplayedAirflow({"orders", "invoices", "report", "boot"}, now=datetime.now(UTC))
+    full.pause("orders", "invoices", is_paused=False)
+    keys = {"url": "http://airflow", "username": "muster", "password_env": "AIRFLOW_CONTRACT", "settle": "0s"}
+
+    def opened(world: ReplayedAirflow) -> Scheduler:
+        return AirflowScheduler(Spec.model_validate(keys), world.transport)
+
+    with patch.dict(os.environ, AIRFLOW_CONTRACT="secret"):
+        yield Subject(
+            opened(full),
+            opened(ReplayedAirflow((), now=datetime.now(UTC))),
+            deaf=full.deaf,
+            unfit=frozenset({"boot"}),
+            cannot={"mirror": "DAGs are code, and no API deploys them"},
+        )
+
+
 CASES: Mapping[str, Case] = {
+    "airflow": airflow_case,
     "cron-user": cron_case("user"),
     "cron-system": cron_case("system"),
     "systemd": systemd_case,
