@@ -37,6 +37,7 @@ bench: .venv/.test
 	@.venv/bin/python -m bench.failover
 	@.venv/bin/python -m bench.client
 	@.venv/bin/python -m bench.checker
+	@.venv/bin/python -m bench.guard
 	@.venv/bin/python -m bench.spark
 
 .venv/.drill: locks/drill.txt pyproject.toml
