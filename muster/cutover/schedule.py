@@ -40,7 +40,7 @@ class CronRule(_Strict):
 
 
 class IntervalRule(_Strict):
-    """Every so many seconds from an anchor on. Whole days keep the clock's time of the zone, as Prefect counts them."""
+    """Every so many seconds from an anchor on. Whole days go through a change of clocks as each scheduler has it."""
 
     form: Literal["interval"] = "interval"
     seconds: float = Field(gt=0)

@@ -1,7 +1,10 @@
-"""Blue and green: two Prefect servers with a worker each, and canaries that blue schedules.
+"""Blue and green: two Prefect servers, each with a database and a worker of its own, and canaries that blue schedules.
 
-Promises: each has a database and a home of its own; canaries are made on blue where it has none, and stay; a server
-that was killed is started again on the same port with what it had.
+Promises: they share nothing; canaries are made on blue where it has none, and stay; whatever of them was killed is
+started again as it was, on the same port, with what it had.
+The databases are servers of their own, so that a drill can do without one.
+Trap: Prefect 3.8 walks a recurrence from its DTSTART each time, in the thread that serves everybody: one that is due
+every few seconds and began months ago stops the server. Ours begin on the day on which they are made.
 """
 
 import os
@@ -11,9 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 from muster.cutover.schedule import CronRule, IntervalRule, Job, RecurrenceRule, Rule, Schedule
 from tasks.estate.loopback import HOST, answers_http, free_ports, wait_until_ours
+from tasks.postgres.binaries import wheel_binaries
+from tasks.postgres.server import Server
 from tasks.process import Processes
 from tasks.schedulers import prefect_forms as forms
 from tasks.schedulers.prefect_api import Address, Api
@@ -25,6 +31,7 @@ ENTRYPOINT = "flows/canaries.py:canary"
 _FLOW = "canary"
 _ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
 _START_SECONDS = 120.0
+_SMALL = {"shared_buffers": "32MB", "synchronous_commit": "off"}
 _CHECKOUT = Path(__file__).parents[2]
 
 
@@ -34,6 +41,11 @@ Canary = tuple[Job, tuple[Schedule, ...]]
 def server_of(colour: str) -> str:
     """Name of a colour's server among the processes."""
     return f"{colour}-server"
+
+
+def database_of(colour: str) -> str:
+    """Name of a colour's database server among the processes."""
+    return f"{colour}-database"
 
 
 def worker_of(colour: str) -> str:
@@ -51,11 +63,12 @@ def canaries() -> tuple[Canary, ...]:
 
     two = _job("two-rules")
     slow, fast = f"{two.name}#slow", f"{two.name}#fast"
+    today = datetime.now(UTC).strftime("%Y%m%dT000000")
     return (
         alone("each-3s", IntervalRule(seconds=3, anchor=_ANCHOR)),
         alone("each-5s", IntervalRule(seconds=5, anchor=_ANCHOR, timezone="America/New_York")),
         alone("each-7s", IntervalRule(seconds=7, anchor=_ANCHOR.replace(second=3))),
-        alone("recurring", RecurrenceRule(text="DTSTART:20260101T000002\nRRULE:FREQ=SECONDLY;INTERVAL=8")),
+        alone("recurring", RecurrenceRule(text=f"DTSTART:{today}\nRRULE:FREQ=MINUTELY;BYSECOND=2,14,26,38,50")),
         alone("each-minute", CronRule(expression="* * * * *", timezone="Europe/Berlin")),
         alone("at-night", CronRule(expression="30 1 * * *", timezone="Europe/London")),
         alone("retired", CronRule(expression="* * * * *"), active=False),
@@ -90,6 +103,8 @@ class BlueGreen:
     """Both, below `home`."""
 
     home: Path
+    sockets: Path
+    """Folder for the databases' sockets: short."""
     processes: Processes
     ledger_url: str
 
@@ -104,6 +119,7 @@ class BlueGreen:
             return dict(zip((BLUE, GREEN), apis, strict=True))
 
     def _start(self, colour: str, pools: Sequence[str], jobs: Sequence[Canary]) -> str:
+        self.database(colour).start(_SMALL)
         api = self.start_server(colour)
         server = Api(Address(api=api))
         for pool in pools:
@@ -112,6 +128,15 @@ class BlueGreen:
         make_canaries(server, jobs)
         self.start_worker(colour, api, pools)
         return api
+
+    def database(self, colour: str) -> Server:
+        """One server's database: made where there is none."""
+        home = self.home / colour
+        home.mkdir(parents=True, exist_ok=True)
+        server = Server(wheel_binaries(), home / "database", self.sockets / colour, self.processes, database_of(colour))
+        if not (server.data / "PG_VERSION").exists():
+            server.init()
+        return server
 
     def start_server(self, colour: str) -> str:
         """One server; the same port as before where that is free."""
@@ -145,6 +170,9 @@ class BlueGreen:
             "MUSTER_LEDGER": self.ledger_url,
             "PREFECT_HOME": str(self.home / colour),
             "PREFECT_API_URL": api,
+            "PREFECT_API_DATABASE_CONNECTION_URL": (
+                f"postgresql+asyncpg://postgres@/postgres?host={quote(str(self.sockets / colour))}"
+            ),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
             # Canaries come every few seconds: look ahead for minutes, not for an hour.

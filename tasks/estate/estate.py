@@ -23,7 +23,7 @@ from muster.ledger import open_ledger
 from muster.settings import Settings
 from tasks import unprivileged
 from tasks.estate.backup import BackupJob, Cycle
-from tasks.estate.bluegreen import BLUE, GREEN, BlueGreen, server_of, worker_of
+from tasks.estate.bluegreen import BLUE, GREEN, BlueGreen, database_of, server_of, worker_of
 from tasks.estate.card import (
     REGIONS_FOLDER,
     Card,
@@ -70,7 +70,7 @@ _STOP_ORDER = (
     (WORKER, SERVER),
     (TRAFFIC, "shop"),
     (OBJECTS,),
-    *((worker_of(colour), server_of(colour)) for colour in (BLUE, GREEN)),
+    *((worker_of(colour), server_of(colour), database_of(colour)) for colour in (BLUE, GREEN)),
 )
 """Lanes that stop side by side; within a lane, whoever uses the next one goes first."""
 _LINK = Condition(rtt_seconds=0.02)
@@ -191,7 +191,7 @@ class Estate:
     def _start_schedulers(self, progress: Progress) -> SchedulersCard:
         progress(Part.SCHEDULERS, "starting blue and green, a Prefect server and a worker each")
         with open_ledger(self._settings.ledger_url):  # made here, where it is not there yet: canaries claim in it
-            pair = BlueGreen(self.home / "schedulers", self.processes, self._settings.ledger_url)
+            pair = BlueGreen(self.home / "schedulers", self._shop.sockets, self.processes, self._settings.ledger_url)
         card = SchedulersCard(apis=pair.start())
         progress(Part.SCHEDULERS, "ready")
         return card

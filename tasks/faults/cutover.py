@@ -17,7 +17,7 @@ from tasks.faults.cutover_stage import cut
 make_base = blue_and_green
 BASE = "two Prefect servers with a worker each"
 """What `make_base` makes, in words."""
-SIDE_BY_SIDE = 4
+SIDE_BY_SIDE = 3
 """A cutover mostly waits for due times."""
 
 _WAVES: Mapping[str, Any] = {"waves": [{"names": ["canary/waves-first"]}], "commit": False}

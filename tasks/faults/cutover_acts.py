@@ -92,7 +92,7 @@ def start_a_long_run(context: Context) -> None:
     """A run of the old scheduler that does not end."""
     row = _named(context, Side.A, "-first")
     moment = (survey_of(context).began + timedelta(seconds=1)).replace(microsecond=0, tzinfo=UTC)
-    moment -= timedelta(seconds=moment.second % 2)  # one of its due times
+    moment -= timedelta(seconds=moment.second % 4)  # one of its due times
     server = api_of(context, Side.A)
     only = {
         "deployment_id": {"any_": [row["id"]]},
@@ -125,7 +125,7 @@ def put_on_a_tick(context: Context) -> BaseModel:
     """The drain as it is, with a watermark on a due time."""
     drained = passing.drain(context, Side.A, 0)
     whole = drained.watermark.replace(microsecond=0) + timedelta(seconds=1)
-    tick = whole + timedelta(seconds=whole.second % 2)  # the form's first canary is due at every even second
+    tick = whole + timedelta(seconds=-whole.second % 4)  # the form's first canary is due every four seconds
     return drained.model_copy(update={"watermark": tick, "nearest_tick_seconds": 0.0})
 
 

@@ -4,6 +4,7 @@ Promises: both are the product's own, real servers; forms share them, and nothin
 ledger's schedules of its own.
 """
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,14 +12,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from muster.cutover.schedule import CronRule, IntervalRule, Job, RecurrenceRule, Rule, Schedule
+from muster.drill import Workspace
 from muster.ledger import open_ledger
 from tasks.estate.bluegreen import BLUE, ENTRYPOINT, GREEN, BlueGreen, Canary, make_canaries
 from tasks.process import AT_ONCE, Processes
 from tasks.schedulers.prefect_api import Address, Api
 
 _ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
-_POOLS = tuple(f"form-{number}" for number in range(1, 9))
-"""As many as forms may run side by side, and some: a worker serves a fixed set of pools."""
+_POOLS = tuple(f"form-{number}" for number in range(1, 5))
+"""As many as forms may run side by side: a worker serves a fixed set of pools."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,15 @@ def blue_and_green(folder: Path) -> Iterator[Base]:
     url = f"sqlite:///{folder / 'ledger.sqlite'}"
     with open_ledger(url):
         pass
+    sockets = Workspace("base", folder).sockets
+    sockets.mkdir(mode=0o700)
     try:
-        apis = BlueGreen(folder / "servers", processes, url).start(_POOLS, ())
+        apis = BlueGreen(folder / "servers", sockets, processes, url).start(_POOLS, ())
         yield Base(folder, apis, url, list(reversed(_POOLS)))
     finally:
         processes.stop_all(signals=AT_ONCE)
         processes.close()
+        shutil.rmtree(sockets, ignore_errors=True)
 
 
 def canaries_of(form: str, pool: str, *, careless: bool = False) -> tuple[Canary, ...]:
@@ -83,15 +88,16 @@ def canaries_of(form: str, pool: str, *, careless: bool = False) -> tuple[Canary
         asked = {"schedule": made.name, "size": 3, **({"careless": True} if careless and name == "second" else {})}
         return made, (Schedule(name=made.name, job=made.name, rule=rule, parameters=asked),)
 
+    today = datetime.now(UTC).strftime("%Y%m%dT000000")
     two = job("third")
     names = (f"{two.name}#a", f"{two.name}#b")
     rules = (
-        IntervalRule(seconds=5, anchor=_ANCHOR),
-        RecurrenceRule(text="DTSTART:20260101T000001\nRRULE:FREQ=SECONDLY;INTERVAL=6"),
+        IntervalRule(seconds=7, anchor=_ANCHOR),
+        RecurrenceRule(text=f"DTSTART:{today}\nRRULE:FREQ=MINUTELY;BYSECOND=1,10,19,28,37,46,55"),
     )
     return (
-        alone("first", IntervalRule(seconds=2, anchor=_ANCHOR)),
-        alone("second", IntervalRule(seconds=3, anchor=_ANCHOR, timezone="America/New_York")),
+        alone("first", IntervalRule(seconds=4, anchor=_ANCHOR)),
+        alone("second", IntervalRule(seconds=5, anchor=_ANCHOR, timezone="America/New_York")),
         alone("night", CronRule(expression="30 1 * * *", timezone="Europe/London")),
         (
             two,

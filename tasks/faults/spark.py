@@ -33,7 +33,7 @@ def _unfit(saying: str) -> Ending:
 ANSWERS = (
     Form("dropped-partition", "a job that yields nothing for a partition that is done again",
          stress(workload=job("drops")), Check("answer", "rows, not")),
-    Form("doubled-rows", "a sink that is not idempotent: what a lost task had written stays beside its second attempt",
+    Form("doubled-rows", "a sink that is not idempotent: what a lost executor had written is written again beside it",
          stress(workload=job("appends")), Check("answer", "(+")),
     Form("other-values", "a job whose partition differs when it is computed again",
          stress(workload=job("differs")), Check("answer", "not the same")),

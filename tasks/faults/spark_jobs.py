@@ -50,9 +50,12 @@ def shift(spark: "SparkSession", place: "Place", parameters: Mapping[str, str]) 
     return frame if frame is None or not place.disturbed else frame.withColumn("id", f.col("id") + 1)
 
 
+def _numbers(spark: "SparkSession") -> Any:
+    return spark.sparkContext.parallelize(range(ROWS), PARTS).map(lambda n: (n % (2 * PARTS), n))
+
+
 def _shuffled(spark: "SparkSession") -> Any:
-    numbers = spark.sparkContext.parallelize(range(ROWS), PARTS)
-    return numbers.map(lambda n: (n % (2 * PARTS), n)).partitionBy(PARTS)
+    return _numbers(spark).partitionBy(PARTS)
 
 
 def _is_again(marks: Path) -> bool:
@@ -85,18 +88,25 @@ def _reduce(does: str, marks: Path, output: Path) -> Callable[[Rows], Iterator[t
 
 
 def _appended(spark: "SparkSession", place: "Place") -> "DataFrame":
-    """A sink that is not idempotent: each task writes its rows at once, under a name of its own, and then goes on."""
+    """A sink that is not idempotent: each task before the shuffle writes its rows under a name of its own.
+
+    When an executor is lost while others still reduce, what it had shuffled is made again, and so is what it wrote.
+    """
     import json
 
     folder = _path(f"{place.lap}/sink")
     folder.mkdir(parents=True)
 
-    def write(rows: Rows) -> None:
+    def write(rows: Rows) -> Rows:
+        kept = list(rows)
         path = folder / f"{uuid4().hex}.json"
-        path.write_text("".join(json.dumps({"key": k, "id": n}) + "\n" for k, n in rows), encoding="utf-8")
+        path.write_text("".join(json.dumps({"key": k, "id": n}) + "\n" for k, n in kept), encoding="utf-8")
+        return kept
+
+    def read(_rows: Rows) -> None:
         time.sleep(_TASK_SECONDS)
 
-    _shuffled(spark).foreachPartition(write)
+    _numbers(spark).mapPartitions(write).partitionBy(PARTS).foreachPartition(read)
     return spark.read.schema(_SCHEMA).json(folder.as_uri())
 
 

@@ -31,19 +31,23 @@ def shadow(
     differences: list[str] = []
     compared = different = cut_short = unsure = 0
     for schedule in here:
-        doubts = set(_doubts(schedule, old, now, until)) | set(_doubts(there.get(schedule.name), new, now, until))
         mine = _ahead(schedule, old, now, until, spec.shadow_ticks)
         theirs = _ahead(there.get(schedule.name), new, now, until, spec.shadow_ticks)
         if len(mine) == spec.shadow_ticks:
             cut_short += 1
             last = min(mine[-1], theirs[-1]) if theirs else mine[-1]
             mine, theirs = [t for t in mine if t <= last], [t for t in theirs if t <= last]
-        odd = sorted((set(mine) ^ set(theirs)) - doubts)
+        odd = set(mine) ^ set(theirs)
+        doubts: set[datetime] = set()
+        if odd:  # where both are read alike it does not matter what nobody can say
+            doubts = _doubts(schedule, old, now, max(odd)) | _doubts(there.get(schedule.name), new, now, max(odd))
         compared += len(mine)
-        unsure += len(doubts & set(mine))
-        different += len(odd)
+        unsure += len(odd & doubts)
+        wrong_here = sorted(odd - doubts)
+        different += len(wrong_here)
         words = (
-            f"{schedule.name}: only {'the old' if t in mine else 'the new'} one at {t:%Y-%m-%d %H:%M:%S}" for t in odd
+            f"{schedule.name}: only {'the old' if t in mine else 'the new'} one at {t:%Y-%m-%d %H:%M:%S}"
+            for t in wrong_here
         )
         differences += islice(words, max(0, _EXAMPLES - len(differences)))
     told, wrong = _compare_told(old, here, now)
@@ -71,10 +75,10 @@ def _ahead(
     return list(islice(ticks(schedule.rule, scheduler.dialect, now, until), most))
 
 
-def _doubts(schedule: Schedule | None, scheduler: Scheduler, now: datetime, until: datetime) -> list[datetime]:
+def _doubts(schedule: Schedule | None, scheduler: Scheduler, now: datetime, until: datetime) -> set[datetime]:
     if schedule is None or isinstance(schedule.rule, CalendarRule):
-        return []
-    return list(doubtful(schedule.rule, scheduler.dialect, now, until))
+        return set()
+    return set(doubtful(schedule.rule, scheduler.dialect, now, until))
 
 
 def _compare_told(

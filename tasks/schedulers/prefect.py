@@ -176,20 +176,20 @@ class PrefectScheduler:
     def next_ticks(self, schedules: Sequence[Schedule], after: datetime, until: datetime) -> tuple[Tick, ...] | None:
         """The runs it made ahead: it makes a hundred of a schedule at most, and none of one that is paused."""
         made = self.history({schedule.name for schedule in schedules}, after, until)
-        waiting = {firing.tick for firing in made if firing.stage is Stage.WAITING}
-        return tuple(sorted(waiting, key=lambda tick: (tick.at, tick.schedule))) or None
+        named = {firing.tick for firing in made if firing.stage is not Stage.CANCELLED}
+        return tuple(sorted(named, key=lambda tick: (tick.at, tick.schedule))) or None
 
     def history(self, schedules: Collection[str], after: datetime, until: datetime) -> tuple[Firing, ...]:
         """Flow runs by the time at which they were due."""
         wanted = set(schedules)
         known = {one.id: one for one in self._of(schedules)}
-        found = []
+        found: dict[str, Firing] = {}  # by run: rows made while pages are turned push others on
         for ids in batches(list(known)):
             for run in self._runs(ids, after, until):
                 firing = forms.firing_of(run, known[run["deployment_id"]].schedules)
                 if firing and firing.schedule in wanted and after < firing.at <= until:
-                    found.append(firing)
-        return tuple(sorted(found, key=lambda firing: (firing.at, firing.schedule)))
+                    found[firing.run] = firing
+        return tuple(sorted(found.values(), key=lambda firing: (firing.at, firing.schedule)))
 
     def at_work(self, schedules: Collection[str]) -> tuple[Firing, ...]:
         """Pending, running or paused, whenever they began."""

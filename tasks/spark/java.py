@@ -102,6 +102,8 @@ def prepare_home(java: Java, folder: Path) -> Path:
         return java.home
     program = folder / "bin" / "java"
     program.parent.mkdir(parents=True, exist_ok=True)
-    program.write_text(_SHIM.format(vector=_VECTOR, java=java.home / "bin" / "java"), encoding="utf-8")
+    # Written by another process: a child that is forked while ours has it open would keep it from being run (ETXTBSY).
+    words = _SHIM.format(vector=_VECTOR, java=java.home / "bin" / "java")
+    subprocess.run(["tee", program], input=words, text=True, stdout=subprocess.DEVNULL, timeout=30, check=True)
     program.chmod(0o755)
     return folder
