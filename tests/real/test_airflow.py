@@ -1,8 +1,8 @@
 """The scheduler `airflow` against a real Airflow 3.
 
-Opt-in: Airflow cannot share an environment with Prefect, so these run only where `MUSTER_TEST_AIRFLOW` names the bin
-folder of an environment that has it, and are skipped, with that reason, everywhere else; the unit tests replay what was
-recorded here. To run them:
+Opt-in: Airflow cannot share an environment with Muster (it asks for an older FastAPI), so these run only where
+`MUSTER_TEST_AIRFLOW` names the bin folder of an environment that has it, and are skipped, with that reason, everywhere
+else; the unit tests replay what was recorded here. To run them, in about a quarter of an hour:
 
     python -m venv /some/where && /some/where/bin/pip install 'apache-airflow==3.*'
     MUSTER_TEST_AIRFLOW=/some/where/bin pytest tests/real/test_airflow.py
@@ -175,3 +175,13 @@ def test_a_paused_dag_leaves_a_run_between_two_tasks(home: AirflowHome, airflow:
     time.sleep(20)
     assert sorted(map(str, states())) in (["None", "success"], ["scheduled", "success"])
     assert taken(airflow, "slow")[-1].stage is Stage.RUNNING
+
+
+def test_a_run_that_somebody_cleared_is_left_to_them(home: AirflowHome, airflow: AirflowScheduler) -> None:
+    done = next(f for f in everything(airflow, "interval") if f.stage is Stage.DONE)
+    airflow.hold({"interval"}, REACH)
+    path = f"dags/interval/dagRuns/{done.run.replace('+', '%2B')}"
+    home.ask("POST", f"{path}/clear", json={"dry_run": False})
+    assert home.ask("GET", path)["state"] == "queued"
+    airflow.rest({"interval"}, REACH)
+    assert {f.run: f.stage for f in everything(airflow, "interval")}[done.run] is Stage.TAKEN
