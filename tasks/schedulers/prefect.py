@@ -21,7 +21,7 @@ from muster.errors import Refusal, StepError, SystemFailure
 from muster.identity import Identity
 from muster.settings import Settings
 from tasks.schedulers import prefect_forms as forms
-from tasks.schedulers.prefect_api import PAGE, Address, Api, batches
+from tasks.schedulers.prefect_api import DELETED_AT_ONCE, Address, Api, batches
 from tasks.schedulers.scheduler import Reach
 
 _AT_ONCE = 8
@@ -208,9 +208,9 @@ class PrefectScheduler:
         wanted = set(ticks)
         while waiting := [f.run for f in self._of_ticks(wanted) if f.stage is Stage.WAITING]:
             reach.seconds_left()
-            for ids in batches(waiting):
+            for ids in batches(waiting, DELETED_AT_ONCE):
                 only = {"id": {"any_": ids}, "state": {"type": {"any_": ["SCHEDULED"]}}}
-                self._api.post("flow_runs/bulk_delete", {"flow_runs": only, "limit": PAGE})
+                self._api.post("flow_runs/bulk_delete", {"flow_runs": only, "limit": DELETED_AT_ONCE})
 
     def start(self, ticks: Collection[Tick], reach: Reach) -> frozenset[Tick]:
         """A run that is due since the tick. A run of the tick that is there already is left to do it."""

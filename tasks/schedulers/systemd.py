@@ -2,8 +2,8 @@
 
 A timer is held by `systemctl disable --now`, all of a cutover's timers in one call, so that it starts nothing now and
 nothing after a boot; released by `enable --now`.
-Not yet proven on a running systemd: `hold`, `release`, `mirror`, `remove` and `history` were tested against a stand-in
-for `systemctl` and `journalctl`. Unit files and calendar expressions were tested with the real `systemd-analyze`.
+Tested with a user's manager and its journal; not yet proven with the one that booted the machine (`scope: system`),
+which takes the same calls.
 Promises: what a timer does is read from its file and drop-ins in that folder; files that systemd has not read again
 since they changed are unfit. Every verb asks systemd afterwards.
 Traps: a timer with `Persistent=true` would make up for what it missed as soon as it is enabled; it is made to forget
@@ -28,7 +28,6 @@ from muster.settings import Settings
 from tasks.schedulers.scheduler import Reach
 from tasks.schedulers.systemd_calls import State, Systemctl, ticks
 from tasks.schedulers.systemd_history import at_work, firings
-from tasks.schedulers.systemd_text import values
 from tasks.schedulers.systemd_units import (
     Timer,
     files_of,
@@ -155,7 +154,7 @@ class Systemd:
 
     def release(self, schedules: Collection[str], reach: Reach) -> None:
         """One call for all; before it, timers that would catch up forget when they fired last."""
-        persistent = [t for t in self._timers(schedules) if values(t.directives, "Timer", "Persistent")]
+        persistent = [timer for timer in self._timers(schedules) if timer.is_persistent]
         held = [unit for unit, state in self._states(persistent).items() if not state.would_start]
         if held:
             self._systemctl.call("clean", "--what=state", "--", *sorted(held))

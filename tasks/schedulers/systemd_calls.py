@@ -98,16 +98,15 @@ class Systemctl:
 
     def events(self, services: Collection[str], after: datetime, until: datetime) -> list[Event] | None:
         """Starts and ends in the journal; `None` where there is none, or it begins later."""
-        journal = ["journalctl", *self._scope, "--no-pager", "-o", "json"]
+        journal = ["journalctl", "--no-pager", "-o", "json"]
         if (begin := _begin(journal)) is None or begin > after:
             return None
-        field = "USER_UNIT" if self._scope else "UNIT"
+        field, mine = ("USER_UNIT", [f"_UID={os.getuid()}"]) if self._scope else ("UNIT", [])
         window = [f"--since=@{after.timestamp():.6f}", f"--until=@{until.timestamp():.6f}"]
         units = [f"{field}={unit}" for unit in sorted(services)]
         found = []
-        for record in _records(_output([*journal, *window, *units])):
-            stage = _STAGES.get(str(record.get("MESSAGE_ID")))
-            if stage and field in record:
+        for record in _records(_output([*journal, *window, *mine, *units])):
+            if (stage := _stage_of(record)) and field in record:
                 found.append(Event(str(record[field]), _run_of(record), _moment(record), stage))
         return found
 
@@ -157,6 +156,12 @@ def _records(text: str) -> Iterator[Mapping[str, Any]]:
     for line in text.splitlines():
         if line.startswith("{"):
             yield json.loads(line)
+
+
+def _stage_of(record: Mapping[str, Any]) -> Stage | None:
+    """A service of `Type=oneshot` has finished when systemd calls it started."""
+    stage = _STAGES.get(str(record.get("MESSAGE_ID")))
+    return Stage.DONE if stage and str(record.get("MESSAGE")).startswith("Finished ") else stage
 
 
 def _run_of(record: Mapping[str, Any]) -> str:

@@ -23,6 +23,8 @@ _SPANS = {
     604800: ("w", "week", "weeks"),
 }
 _UNITS = {word: seconds for seconds, words in _SPANS.items() for word in words}
+_DOUBLED = re.compile(r'%%|\$\$|\\\\|\\"')
+"""What stands for one character, or for nothing but itself."""
 _SHELL = ["/bin/sh", "-c"]
 _SIMPLE = re.compile(r"/[A-Za-z0-9_@+=:,./-]*(?: [A-Za-z0-9_@+=:,./-]+)*")
 
@@ -64,7 +66,9 @@ def read_exec(written: str) -> str:
     """The shell's command of an `ExecStart=`."""
     if re.match(r"[-@:+!]", written):
         raise Untellable(f"ExecStart={written!r} begins with a prefix, which only systemd understands")
-    if re.search(r"%(?!%)|\$(?!\$)|\\[^\\\"]", written.replace("%%", "").replace("$$", "")):
+    if re.search(r"[%$\\]", _DOUBLED.sub("", written)) or (
+        "'" in written and "\\" in written and not _is_ours(written)
+    ):
         raise Untellable(f"systemd puts something else into ExecStart={written!r}")
     try:
         words = [word.replace("%%", "%").replace("$$", "$") for word in shlex.split(written)]
@@ -82,7 +86,7 @@ def read_environment(written: Iterable[str]) -> dict[str, str]:
     """The variables of `Environment=` lines."""
     found = {}
     for line in written:
-        if re.search(r"%(?!%)|\\[^\\\"]", line.replace("%%", "")):
+        if re.search(r"[%\\]", _DOUBLED.sub("", line)):
             raise Untellable(f"systemd puts something else into Environment={line!r}")
         for word in shlex.split(line):
             name, _, value = word.partition("=")
@@ -115,6 +119,11 @@ def _parsed(text: str) -> list[Directive]:
             key, _, value = line.partition("=")
             found.append(Directive(section, key.strip(), value.strip()))
     return found
+
+
+def _is_ours(written: str) -> bool:
+    """Whether it is in double quotes throughout, in which a shell and systemd agree on backslashes."""
+    return written.startswith(f'{shlex.join(_SHELL)} "')
 
 
 def _quoted(text: str, *, dollars: bool = True) -> str:

@@ -54,6 +54,11 @@ class Timer:
         return self.file.name
 
     @property
+    def is_persistent(self) -> bool:
+        """Whether it makes up for what it missed."""
+        return _is_on(values(self.directives, "Timer", "Persistent"))
+
+    @property
     def job(self) -> str:
         """The name: the note's, else the service's."""
         return self.note.name or self.service.removesuffix(".service")
@@ -163,7 +168,7 @@ def _schedule(timer: Timer, *, active: bool, zone: str) -> Schedule:
     given = {d.key: d.value for d in timer.directives if d.section == "Timer"}
     if found := [key for key in _UNTIMED if key in given]:
         raise Untellable(f"{', '.join(found)}: it counts from an event, and has no ticks")
-    if found := [key for key in _EVENTS if given.get(key, "no").lower() in {"1", "yes", "true", "on"}]:
+    if found := [key for key in _EVENTS if _is_on([given.get(key, "no")])]:
         raise Untellable(f"{', '.join(found)}: it has no ticks")
     rules = values(timer.directives, "Timer", "OnCalendar")
     if len(rules) != 1:
@@ -175,7 +180,7 @@ def _schedule(timer: Timer, *, active: bool, zone: str) -> Schedule:
         job=timer.job,
         rule=rule_of(rules[0], zone),
         active=active,
-        catch_up=given.get("Persistent", "no").lower() in {"1", "yes", "true", "on"},
+        catch_up=timer.is_persistent,
         jitter_seconds=spread + (accuracy if accuracy > _EXACT else 0),
     )
 
@@ -202,6 +207,10 @@ def _job(timer: Timer, bare: Job, siblings: Iterable[Timer]) -> Job:
             "own": {key: value for key, value in own.items() if value},
         }
     )
+
+
+def _is_on(given: list[str]) -> bool:
+    return given[-1:] != [] and given[-1].lower() in {"1", "y", "yes", "t", "true", "on"}
 
 
 def _rest(directives: Iterable[Directive], known: Collection[tuple[str, str]]) -> list[list[str]]:

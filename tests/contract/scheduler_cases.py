@@ -6,7 +6,9 @@ A new scheduler is a function here and a line in `CASES`.
 """
 
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +22,8 @@ from tasks.schedulers import cron, systemd
 from tasks.schedulers.airflow import AirflowScheduler, Spec
 from tasks.schedulers.crontab_store import FileTable
 from tasks.schedulers.scheduler import Scheduler
+from tasks.schedulers.systemd_calls import Systemctl
+from tests.real.systemd_manager import Manager
 from tests.contract.airflow_replay import ReplayedAirflow
 
 
@@ -230,10 +234,10 @@ class StandIn:
 
 
 class Apart:
-    """A scheduler that is called with its own stand-in on PATH."""
+    """A scheduler whose verbs are called with the environment in which its own systemd is found."""
 
-    def __init__(self, stand_in: StandIn) -> None:
-        self._stand_in, self._scheduler = stand_in, stand_in.scheduler()
+    def __init__(self, scheduler: Scheduler, found: Callable[[], AbstractContextManager[None]]) -> None:
+        self._scheduler, self._found = scheduler, found
 
     def __getattr__(self, name: str) -> object:
         found = getattr(self._scheduler, name)
@@ -241,7 +245,7 @@ class Apart:
             return found
 
         def call(*arguments: object) -> object:
-            with self._stand_in.on_path():
+            with self._found():
                 return found(*arguments)
 
         return call
@@ -252,7 +256,38 @@ def systemd_case(folder: Path) -> Iterator[Subject]:
     """Unit files, and a stand-in for the manager that reads them."""
     full, empty = StandIn(folder / "full", UNITS), StandIn(folder / "empty", {})
     full.turn_on("orders.timer", "invoices.timer", "boot.timer")
-    yield Subject(Apart(full), Apart(empty), deaf=full.deaf, unfit=frozenset({"boot"}))  # type: ignore[arg-type]
+    one, other = (Apart(made.scheduler(), made.on_path) for made in (full, empty))
+    yield Subject(one, other, deaf=full.deaf, unfit=frozenset({"boot"}))  # type: ignore[arg-type]
+
+
+@contextmanager
+def systemd_live_case(folder: Path) -> Iterator[Subject]:
+    """Two managers that run, each with a home of its own."""
+    short = Path(tempfile.mkdtemp(prefix="msysd", dir="/tmp"))  # for sockets
+    managers = [Manager(short / name) for name in ("a", "b")]
+    try:
+        for name, text in UNITS.items():
+            (managers[0].units / name).write_text(text, encoding="utf-8")
+        for manager in managers:
+            manager.start()
+        managers[0].systemctl("enable", "--now", "orders.timer", "boot.timer")
+        managers[0].systemctl("start", "invoices.timer")
+        one, other = (Apart(manager.scheduler(), manager.found) for manager in managers)
+        yield Subject(one, other, deaf=deaf_systemctl, unfit=frozenset({"boot"}))  # type: ignore[arg-type]
+    finally:
+        for manager in managers:
+            manager.close()
+        shutil.rmtree(short)
+
+
+def deaf_systemctl() -> AbstractContextManager[object]:
+    """It answers questions alone."""
+    asked = Systemctl.call
+
+    def call(systemctl: Systemctl, *arguments: str) -> str:
+        return asked(systemctl, *arguments) if arguments[0] == "show" else ""
+
+    return patch.object(Systemctl, "call", call)
 
 
 @contextmanager
@@ -279,5 +314,6 @@ CASES: Mapping[str, Case] = {
     "airflow": airflow_case,
     "cron-user": cron_case("user"),
     "cron-system": cron_case("system"),
-    "systemd": systemd_case,
+    "systemd-stand-in": systemd_case,
+    "systemd": systemd_live_case,
 }
