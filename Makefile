@@ -9,7 +9,8 @@ endif
 PIP = .venv/bin/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore
 # What the suite drills besides the wheels: pgBackRest, the PostgreSQL it knows, what reroutes clients, Patroni's store,
 # a clock that can be set apart, schedulers to hand over; and a browser for the report.
-DEBIAN = pgbackrest postgresql-15 haproxy pgbouncer etcd-server etcd-client faketime cron systemd chromium
+DEBIAN = pgbackrest postgresql-15 haproxy pgbouncer etcd-server etcd-client faketime cron systemd \
+  dbus-user-session chromium
 
 .PHONY: .venv drill test bench
 .DEFAULT_GOAL := drill

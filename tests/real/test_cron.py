@@ -57,7 +57,8 @@ class Daemon:
 
     def run(self, command: str, *arguments: str) -> "subprocess.Popen[str]":
         """Start a shell's command where our tables are the machine's; it needs root."""
-        argv = ["unshare", "--mount", "--propagation", "private", "bash", "-c", INSIDE + command, "bash", *arguments]
+        argv = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private"]
+        argv += ["bash", "-c", INSIDE + command, "bash", *arguments]
         return subprocess.Popen(
             argv, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         )
