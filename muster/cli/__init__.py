@@ -75,10 +75,9 @@ def up(
     ] = False,
 ) -> int:
     """Keep the embedded estate in the foreground until Ctrl-C: Prefect and its UI, worker, database, object store."""
-    from muster.cli.up import up
-    from tasks.estate.estate import USUAL, Part
+    from muster.cli.up import ALL, USUAL, up
 
-    return up(_settings(), scale=scale, parts=Part if schedulers else USUAL)
+    return up(_settings(), scale=scale, parts=ALL if schedulers else USUAL)
 
 
 @app.command()

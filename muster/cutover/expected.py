@@ -10,7 +10,6 @@ What each dialect does on days on which clocks change is told, and its sources, 
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import NamedTuple
 from zoneinfo import ZoneInfoNotFoundError
 
 import numpy as np
@@ -24,7 +23,7 @@ from muster.cutover.schedule import CalendarRule, CronRule, Dialect, IntervalRul
 from muster.errors import UsageError
 
 _SECOND = 1_000_000
-_AT_ONCE = 500_000
+_AT_FIRST, _AT_ONCE, _GROWTH = 2_000, 100_000, 4
 """Ticks that are computed together, about."""
 
 
@@ -98,27 +97,26 @@ def ticks_of(schedules: Iterable[Schedule], dialect: Dialect, after: datetime, u
     return list(map(Tick, owned, _moments(all_of_them[order])))
 
 
-class _Window(NamedTuple):
-    low: int
-    high: int
-
-
 def _moments_in_parts(rule: Rule, dialect: Dialect, low: int, high: int) -> Iterator[datetime]:
-    width = _width(rule, dialect)
+    """Windows grow: who asks for a few ticks does not wait for many, and how dense a rule is only asking tells."""
+    width, widest = _first_width(rule, dialect), 3660 * DAY * _SECOND
     while low < high:
-        part = _Window(low, min(low + width, high))
-        yield from _moments(_computed(rule, dialect, part.low, part.high))
-        low = part.high
+        until = min(low + width, high)
+        found = _moments(_computed(rule, dialect, low, until))
+        yield from found
+        low = until
+        if len(found) < _AT_ONCE:
+            width = min(_GROWTH * width, widest)
 
 
-def _width(rule: Rule, dialect: Dialect) -> int:
+def _first_width(rule: Rule, dialect: Dialect) -> int:
     """Microseconds of a window that holds not too many ticks."""
     if isinstance(rule, IntervalRule):
-        return max(round(rule.seconds * _SECOND) * _AT_ONCE, DAY * _SECOND)
+        return max(round(rule.seconds * _SECOND) * _AT_FIRST, DAY * _SECOND)
     if isinstance(rule, CronRule):
         times = len(pattern_of(rule.expression, dialect, rule.day_or).times)
-        return min(max(_AT_ONCE // times, 1), 3660) * DAY * _SECOND
-    return 366 * DAY * _SECOND
+        return max(_AT_FIRST // times, 1) * DAY * _SECOND
+    return DAY * _SECOND
 
 
 def _computed(rule: Rule, dialect: Dialect, low: int, high: int) -> Seconds:
