@@ -23,8 +23,8 @@ from tasks.schedulers.airflow import AirflowScheduler, Spec
 from tasks.schedulers.crontab_store import FileTable
 from tasks.schedulers.scheduler import Scheduler
 from tasks.schedulers.systemd_calls import Systemctl
-from tests.real.systemd_manager import Manager
 from tests.contract.airflow_replay import ReplayedAirflow
+from tests.real.systemd_manager import Manager
 
 
 class Seed(NamedTuple):
