@@ -57,6 +57,9 @@ def run(
     compare: Annotated[
         list[str] | None, typer.Option(metavar="SETTINGS", help="Named settings of a Spark plan, to run in turn.")
     ] = None,
+    shadow_only: Annotated[
+        bool, typer.Option("--shadow-only", help="Of a cutover: touch nothing, and tell what would be missed.")
+    ] = False,
     who: Who = "",
     as_json: AsJson = False,
 ) -> int:
@@ -64,7 +67,8 @@ def run(
     from muster.cli.run import Options, run
 
     compared = tuple(compare or ())
-    return run(_settings(), Options(plan, reason, up, here, inject_error, inject_kill, compared, who, as_json))
+    options = Options(plan, reason, up, here, inject_error, inject_kill, compared, who, as_json, shadow_only)
+    return run(_settings(), options)
 
 
 @app.command()
@@ -75,9 +79,9 @@ def up(
     ] = False,
 ) -> int:
     """Keep the embedded estate in the foreground until Ctrl-C: Prefect and its UI, worker, database, object store."""
-    from muster.cli.up import ALL, USUAL, up
+    from muster.cli.up import EVERY_PART, USUAL_PARTS, up
 
-    return up(_settings(), scale=scale, parts=ALL if schedulers else USUAL)
+    return up(_settings(), scale=scale, parts=EVERY_PART if schedulers else USUAL_PARTS)
 
 
 @app.command()

@@ -42,6 +42,7 @@ class Options:
     compare: tuple[str, ...]
     who: str
     as_json: bool
+    shadow_only: bool = False
 
     @property
     def injection(self) -> Injection | None:
@@ -57,6 +58,10 @@ def run(settings: Settings, options: Options) -> int:
 
     plan = find_plan(settings.plans, options.plan).comparing(options.compare)
     _assert_steps_exist(options, [step.name for step in drill_of(plan.kind).steps])
+    if options.shadow_only:
+        from muster.cli.shadow import shadow_only
+
+        return shadow_only(settings, plan, as_json=options.as_json)
     console = Console(stderr=options.as_json)
     with ExitStack() as stack:
         interrupts = stack.enter_context(terminated_as_interrupted())

@@ -30,7 +30,7 @@ from tasks.estate.card import Card
 from tasks.estate.estate import USUAL, Estate, Part
 from tasks.estate.shop import ORDERS
 
-ALL = tuple(Part)
+EVERY_PART, USUAL_PARTS = tuple(Part), USUAL
 _BACKUP_EVERY = 300.0
 """Seconds between backups. Old ones go with their part of the archive, so that a long stay does not fill the disk."""
 

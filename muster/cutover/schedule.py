@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
+from muster.quantity import format_seconds
+
 Moment = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 
 
@@ -65,6 +67,20 @@ class CalendarRule(_Strict):
 
 
 Rule = Annotated[CronRule | IntervalRule | RecurrenceRule | CalendarRule, Field(discriminator="form")]
+
+
+def words_of(rule: Rule) -> str:
+    """A rule in a few words."""
+    zone = "" if rule.timezone == "UTC" else f", {rule.timezone}"
+    match rule:
+        case CronRule():
+            return f"{rule.expression}{zone}"
+        case IntervalRule():
+            return f"every {format_seconds(rule.seconds)}{zone}"
+        case RecurrenceRule():
+            return f"{rule.text.splitlines()[-1].removeprefix('RRULE:')}{zone}"
+        case CalendarRule():
+            return f"OnCalendar {rule.expression}{zone}"
 
 
 class Job(_Strict):

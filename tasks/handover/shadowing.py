@@ -9,13 +9,76 @@ from datetime import datetime, timedelta
 from heapq import merge
 from itertools import islice
 
+from pydantic import BaseModel, ConfigDict
+
 from muster.cutover.expected import doubtful, ticks
 from muster.cutover.observations import Shadowed
-from muster.cutover.schedule import CalendarRule, Schedule
+from muster.cutover.ownership import Side
+from muster.cutover.schedule import CalendarRule, Schedule, words_of
+from muster.cutover.section import spec_of
 from muster.cutover.spec import CutoverSpec
+from muster.plan import Plan
+from tasks.handover.ticking import assert_computable
 from tasks.schedulers.scheduler import Scheduler
+from tasks.targets.schedulable import Schedulable
 
 _EXAMPLES = 10
+
+
+class Ahead(BaseModel):
+    """One schedule, and what would become of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    rule: str
+    next: datetime | None
+    untold: str
+    """What the new scheduler could not carry exactly; empty where it is the same."""
+
+
+class Foreseen(BaseModel):
+    """A cutover as far as it can be told without touching anything."""
+
+    model_config = ConfigDict(frozen=True)
+
+    old: str
+    new: str
+    schedules: tuple[Ahead, ...]
+    shadow: Shadowed
+    is_fit: bool
+    """Every schedule can be carried, or the plan accepts how it is not, and no due time differs."""
+
+
+def foresee(target: Schedulable, plan: Plan, now: datetime) -> Foreseen:
+    """Read both schedulers; what is compared is what a mirror would make."""
+    spec, old, new = spec_of(plan), target.scheduler(Side.A), target.scheduler(Side.B)
+    identities = target.identities()
+    inventory = old.inventory(spec.cut)
+    active = [schedule for schedule in inventory.schedules if schedule.active]
+    assert_computable(active, old)
+    untold = {u.name: u.reason for u in inventory.unfit}
+    for schedule in inventory.schedules:
+        if words := new.untold(spec.told_of(inventory.job_of(schedule)), schedule):
+            untold[schedule.name] = "; ".join(words)
+    there = {s.name: carried for s in active if (carried := new.carried(s)) is not None}
+    seen = shadow(spec, old, new, active, there, now)
+    unaccepted = [words for words in untold.values() if not words.startswith(spec.accept)]
+    rows = [_row(schedule, old, untold.pop(schedule.name, ""), now) for schedule in inventory.schedules]
+    rows += [Ahead(name=name, rule="", next=None, untold=reason) for name, reason in untold.items()]
+    return Foreseen(
+        old=f"{target.holder(Side.A)} ({identities[Side.A].description})",
+        new=f"{target.holder(Side.B)} ({identities[Side.B].description})",
+        schedules=tuple(rows),
+        shadow=seen,
+        is_fit=bool(active) and not unaccepted and not seen.different and not seen.told_different,
+    )
+
+
+def _row(schedule: Schedule, old: Scheduler, untold: str, now: datetime) -> Ahead:
+    ahead = _ahead(schedule, old, now, now + timedelta(days=400), 1) if schedule.active else []
+    rule = words_of(schedule.rule) + ("" if schedule.active else " (not active)")
+    return Ahead(name=schedule.name, rule=rule, next=ahead[0] if ahead else None, untold=untold)
 
 
 def shadow(

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import httpx
 
-from muster.cutover.schedule import Cut, Dialect, Firing, Inventory, Job, Schedule, Stage, Tick, Unfit
+from muster.cutover.schedule import CalendarRule, Cut, Dialect, Firing, Inventory, Job, Schedule, Stage, Tick, Unfit
 from muster.errors import Refusal, StepError, SystemFailure
 from muster.identity import Identity
 from muster.settings import Settings
@@ -97,6 +97,10 @@ class PrefectScheduler:
     def untold(self, job: Job, schedule: Schedule) -> tuple[str, ...]:
         """Prefect carries cron, intervals and recurrences as they are."""
         return forms.untold_of(job, schedule)
+
+    def carried(self, schedule: Schedule) -> Schedule | None:
+        """As it is, but for what only systemd reads."""
+        return None if isinstance(schedule.rule, CalendarRule) else schedule
 
     def mirror(self, jobs: Sequence[Job], schedules: Sequence[Schedule], reach: Reach) -> None:
         """Deployments, paused; a pool that is not there is made, shut."""

@@ -53,6 +53,10 @@ class Scheduler(Protocol):
         """What this scheduler could not carry exactly, in words: seconds, a zone, jitter, catching up. Pure."""
         ...
 
+    def carried(self, schedule: Schedule) -> Schedule | None:
+        """The schedule as it would be read back here after a mirror; `None` where it cannot be carried. Pure."""
+        ...
+
     def mirror(self, jobs: Sequence[Job], schedules: Sequence[Schedule], reach: Reach) -> None:
         """They exist here, under the same names, held. One of a foreign mark that has such a name: `Refusal`."""
         ...

@@ -1,0 +1,54 @@
+"""`muster run PLAN --shadow-only`: what a cutover would do to which due times, without touching anything.
+
+Promises: both schedulers are only read; nothing is on record, so no plan gets fresher by it; the exit code says whether
+the cutover could begin.
+"""
+
+import json
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from muster.errors import UsageError
+from muster.plan import Plan
+from muster.report.wording import moment
+from muster.settings import Settings
+from muster.verdict import ExitCode
+
+_SHOWN = 20
+
+
+def shadow_only(settings: Settings, plan: Plan, *, as_json: bool) -> int:
+    """Read both, translate, compare; 0 when every schedule would be carried and every due time be the same."""
+    if plan.kind != "cutover":
+        raise UsageError(f"plan {plan.name} is of kind {plan.kind!r}", "--shadow-only is for cutovers")
+    from flows.registry import open_target
+    from tasks.handover.shadowing import Foreseen, foresee
+
+    seen: Foreseen = foresee(open_target(plan.target, settings), plan, datetime.now(UTC))
+    if as_json:
+        print(json.dumps(seen.model_dump(mode="json"), indent=2))
+    else:
+        _tell(seen, Console())
+    return ExitCode.PASS if seen.is_fit else ExitCode.FAIL
+
+
+def _tell(seen: "Foreseen", console: Console) -> None:  # type: ignore[name-defined] # noqa: F821 - imported when it runs
+    console.print(f"{seen.old} -> {seen.new}", highlight=False)
+    table = Table("schedule", "rule", "next", "there", box=None, pad_edge=False, header_style="dim")
+    for row in seen.schedules[:_SHOWN]:
+        told = Text(row.untold, "yellow") if row.untold else Text("the same", "green")
+        table.add_row(row.name, row.rule, moment(row.next) if row.next else "", told)
+    console.print(table)
+    if len(seen.schedules) > _SHOWN:
+        console.print(f"and {len(seen.schedules) - _SHOWN} more: --json shows all", style="dim")
+    shadow = seen.shadow
+    for line in shadow.differences:
+        console.print(Text(f"differs: {line}", "red"))
+    console.print(
+        f"{shadow.ticks:,} due times until {shadow.until:%Y-%m-%d} compared: {shadow.different + shadow.told_different}"
+        f" differ. Nothing was touched, and nothing is on record.",
+        highlight=False,
+    )
