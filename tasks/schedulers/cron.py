@@ -23,7 +23,7 @@ from muster.errors import Refusal, StepError
 from muster.identity import Identity
 from muster.settings import Settings
 from tasks.schedulers.cron_log import Watched, alive, firings
-from tasks.schedulers.crontab_jobs import entry_of, inventory_of, losses, obstacles, with_mirror
+from tasks.schedulers.crontab_jobs import carried, entry_of, inventory_of, losses, obstacles, with_mirror
 from tasks.schedulers.crontab_lines import Entry, entries_of, with_held, without
 from tasks.schedulers.crontab_store import FileTable, Table, UserTable, change
 from tasks.schedulers.scheduler import Reach
@@ -112,6 +112,10 @@ class Crontab:
         user = self._user_of(job)
         lost = losses(job, schedule, user=user if self._spec.form == "system" else self._owner() or None)
         return (*obstacles(job, schedule, zone=self._zone, user=user), *lost)
+
+    def carried(self, schedule: Schedule) -> Schedule | None:
+        """Five fields on cron's clock, and nothing else."""
+        return carried(schedule, self._zone)
 
     def mirror(self, jobs: Sequence[Job], schedules: Sequence[Schedule], reach: Reach) -> None:
         """A paragraph each. `Refusal` where there can be none, or what stands there is not ours."""

@@ -72,6 +72,15 @@ def obstacles(job: Job, schedule: Schedule, *, zone: str, user: str | None) -> t
     return tuple(words for words, holds in {rule: bool(rule), **checks}.items() if holds)
 
 
+def carried(schedule: Schedule, zone: str) -> Schedule | None:
+    """What its line would be read as, `active` aside; `None` where there can be none."""
+    try:
+        rule = rule_of(fields_of(schedule.rule, zone), zone)
+    except Untellable:
+        return None
+    return Schedule(name=schedule.name, job=schedule.job, rule=rule, active=schedule.active)
+
+
 def losses(job: Job, schedule: Schedule, *, user: str | None) -> tuple[str, ...]:
     """What a line for it would not say, in words. `user`: who would run it, where that is settled."""
     own = job.own.get("user")

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from evidence.durable import write
-from muster.cutover.schedule import Cut, Dialect, Firing, Inventory, Job, Schedule, Tick
+from muster.cutover.schedule import CalendarRule, Cut, Dialect, Firing, Inventory, Job, Schedule, Tick
 from muster.errors import Refusal, StepError, SystemFailure
 from muster.identity import Identity
 from muster.settings import Settings
@@ -30,12 +30,12 @@ from tasks.schedulers.systemd_calls import State, Systemctl, ticks
 from tasks.schedulers.systemd_history import at_work, firings
 from tasks.schedulers.systemd_units import (
     Timer,
+    carried,
     files_of,
     inventory_of,
     losses,
     mark_of,
     obstacles,
-    rule_or_none,
     timers_in,
 )
 from tasks.schedulers.zones import is_zone, machine_zone
@@ -115,6 +115,10 @@ class Systemd:
         """What stands in the way of a timer for it, and what the timer would not say."""
         return (*obstacles(job, schedule, self._zone), *losses(job, schedule))
 
+    def carried(self, schedule: Schedule) -> Schedule | None:
+        """A calendar expression; parameters are left out."""
+        return carried(schedule, self._zone)
+
     def mirror(self, jobs: Sequence[Job], schedules: Sequence[Schedule], reach: Reach) -> None:
         """Two files each. `Refusal` where there can be none, or what stands there is not ours."""
         by_name = {job.name: job for job in jobs}
@@ -175,11 +179,12 @@ class Systemd:
 
     def next_ticks(self, schedules: Sequence[Schedule], after: datetime, until: datetime) -> tuple[Tick, ...] | None:
         """By `systemd-analyze calendar`, rule by rule; a rule that systemd has no words for is `None`, too."""
-        rules = {schedule.name: rule_or_none(schedule, self._zone) for schedule in schedules}
-        if None in rules.values():
+        rules = [(schedule.name, carried(schedule, self._zone)) for schedule in schedules]
+        if any(found is None for _, found in rules):
             return None
-        found = (Tick(name, at) for name, rule in rules.items() if rule for at in ticks(rule, after, until))
-        return tuple(sorted(found, key=lambda tick: (tick.at, tick.schedule)))
+        told = [(name, found.rule) for name, found in rules if found and isinstance(found.rule, CalendarRule)]
+        due = (Tick(name, at) for name, rule in told for at in ticks(rule, after, until))
+        return tuple(sorted(due, key=lambda tick: (tick.at, tick.schedule)))
 
     def history(self, schedules: Collection[str], after: datetime, until: datetime) -> tuple[Firing, ...] | None:
         """From the journal, if there is one and it reaches back far enough."""

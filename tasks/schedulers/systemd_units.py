@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from muster.cutover.schedule import CalendarRule, Cut, Inventory, Job, Schedule, Unfit
+from muster.cutover.schedule import Cut, Inventory, Job, Schedule, Unfit
 from tasks.schedulers.notes import Note, read_note, schedule_name, slug_of, unwritable
 from tasks.schedulers.systemd_rules import calendar_of, rule_of
 from tasks.schedulers.systemd_text import (
@@ -217,14 +217,13 @@ def _rest(directives: Iterable[Directive], known: Collection[tuple[str, str]]) -
     return [list(d) for d in directives if d[:2] not in known and d not in _USUAL]
 
 
-def rule_or_none(schedule: Schedule, zone: str) -> CalendarRule | None:
-    """The rule in systemd's words."""
-    if isinstance(schedule.rule, CalendarRule):
-        return schedule.rule
+def carried(schedule: Schedule, zone: str) -> Schedule | None:
+    """What its timer would be read as, `active` aside; `None` where there can be none."""
     try:
-        return rule_of(calendar_of(schedule.rule, zone), zone)
+        rule = rule_of(calendar_of(schedule.rule, zone), zone)
     except Untellable:
         return None
+    return schedule.model_copy(update={"rule": rule, "parameters": {}})
 
 
 def obstacles(job: Job, schedule: Schedule, zone: str) -> tuple[str, ...]:

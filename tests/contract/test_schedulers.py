@@ -174,6 +174,9 @@ def test_what_comes_through_a_mirror_is_the_same_but_for_what_was_told(subject: 
         return
     before, after = inventory(subject.scheduler), mirrored(subject)
     for name, schedule in schedules(before).items():
+        carried = subject.empty.carried(schedule)
+        assert carried is not None
+        assert schedules(after)[name] == carried.model_copy(update={"active": False})
         told = subject.empty.untold(before.job_of(schedule), schedule)
         assert all(told)
         if not told:
