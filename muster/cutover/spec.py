@@ -99,9 +99,10 @@ class CutoverSpec(_Strict):
         return next((n for n, wave in enumerate(self.waves) if wave.takes(job)), len(self.waves))
 
     def told_of(self, job: Job) -> Job:
-        """The job as the new scheduler is to have it."""
+        """The job as the new scheduler is to have it. A command line becomes parameters of whatever flow runs it."""
         for told in self.jobs:
             if Cut(names=told.jobs).takes(job):
-                own, parameters = {**job.own, **told.own}, {**job.parameters, **told.parameters}
-                return job.model_copy(update={"own": own, "parameters": parameters})
+                runs = {"command": job.command, "environment": dict(job.environment)} if job.command else {}
+                parameters = {**runs, **job.parameters, **told.parameters}
+                return job.model_copy(update={"own": {**job.own, **told.own}, "parameters": parameters})
         return job

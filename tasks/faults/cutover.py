@@ -23,7 +23,7 @@ SIDE_BY_SIDE = 3
 _WAVES: Mapping[str, Any] = {"waves": [{"names": ["canary/waves-first"]}], "commit": False}
 
 # fmt: off
-FORMS = (
+AT_WORK = (
     Form("never-held", "an old scheduler that says it is held, and goes on", cut(drill=first("drain", acts.never_hold)),
          Check("one scheduler")),
     Form("runs-left", "runs made ahead are left on the old scheduler, and its pool is opened again",
@@ -32,6 +32,9 @@ FORMS = (
          cut(drill=first("watch", acts.bring_back)), Check("one scheduler")),
     Form("second-worker", "a worker of the old scheduler that takes runs past its shut pool",
          cut(drill=first("activate", acts.take_up)), Check("owner")),
+)
+
+COPIES = (
     Form("forgotten", "one schedule that is not begun on the new scheduler", cut(drill=first("drain", acts.forget_one)),
          Check("missed", "forgotten-first")),
     Form("zone-changed", "one copy with another time zone",
@@ -41,23 +44,35 @@ FORMS = (
          cut(drill=first("arm", acts.alter("-second", "anchor_date", "2026-01-01T00:00:01Z"))), Check("unexpected")),
     Form("parameters-dropped", "one copy that lost its parameters", cut(drill=first("arm", acts.drop_parameters)),
          Check("parameters")),
+)
+
+BORDER = (
     Form("clock-off", "a new scheduler whose clock is a minute ahead", cut(drill=first("survey", acts.set_clock)),
          Check("clocks")),
     Form("watermark-on-tick", "a watermark that lies on a due time", cut(drill=instead("drain", acts.put_on_a_tick)),
          Check("watermark")),
-    Form("careless-job", "a job that works without a claim", cut(careless=True), Check("guard", "careless-job-second")),
     Form("not-fenced", "an epoch that is not raised", cut(drill=instead("fence", acts.do_not_fence)), Check("fence")),
+    Form("too-slow", "a handover that takes longer than promised", cut(objectives={"rto": "1ms"}), Check("gap")),
+)
+
+JOBS = (
+    Form("careless-job", "a job that works without a claim", cut(careless=True), Check("guard", "careless-job-second")),
     Form("history-cut", "runs that are deleted from the new scheduler's history",
          cut(drill=first("account", acts.cut_history)), Check("histories")),
     Form("long-run", "a run of the old scheduler that does not end in time",
          cut(drill=first("drain", acts.start_a_long_run), in_flight_limit="6s", late="5s"), Check("drained")),
     Form("liar", "a server that says 200 and does nothing", cut(drill=first("drain", acts.swallow_changes)),
          Check("handed over", "and did not")),
-    Form("too-slow", "a handover that takes longer than promised", cut(objectives={"rto": "1ms"}), Check("gap")),
+)
+
+DRILL = (
     Form("nothing-due", "a cutover of schedules that are not due while it is watched",
          cut(cut={"names": ["canary/nothing-due-night"]}, sides={"gate": "deployment"}), Doubt("observed")),
     Form("failing-undo", "copies that cannot be removed", cut(drill=leaving("mirror"), commit=False),
          Check("left behind")),
+)
+
+HEALTHY = (
     Form("there-and-back", "a rehearsal: there, and home again", cut(commit=False)),
     Form("for-good", "a cutover for good", cut()),
     Form("waves", "one schedule first, the others later, and home the same way", cut(**_WAVES)),
@@ -66,3 +81,13 @@ FORMS = (
          cut(drill=first("drain", acts.close_early))),
 )
 # fmt: on
+
+GROUPS: Mapping[str, tuple[Form, ...]] = {
+    "Who is at work": AT_WORK,
+    "What the new scheduler has": COPIES,
+    "The border and the fence": BORDER,
+    "The jobs and their history": JOBS,
+    "The drill itself": DRILL,
+    "Healthy cutovers": HEALTHY,
+}
+FORMS = tuple(form for group in GROUPS.values() for form in group)

@@ -19,7 +19,7 @@ from tasks.process import AT_ONCE, Processes
 from tasks.schedulers.prefect_api import Address, Api
 
 _ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
-_POOLS = tuple(f"form-{number}" for number in range(1, 5))
+POOLS = tuple(f"form-{number}" for number in range(1, 5))
 """As many as forms may run side by side: a worker serves a fixed set of pools."""
 
 
@@ -30,6 +30,7 @@ class Base:
     folder: Path
     apis: dict[str, str]
     ledger_url: str
+    pair: BlueGreen
     free: list[str]
     """Pools that no form has now."""
 
@@ -68,8 +69,8 @@ def blue_and_green(folder: Path) -> Iterator[Base]:
     sockets = Workspace("base", folder).sockets
     sockets.mkdir(mode=0o700)
     try:
-        apis = BlueGreen(folder / "servers", sockets, processes, url).start(_POOLS, ())
-        yield Base(folder, apis, url, list(reversed(_POOLS)))
+        pair = BlueGreen(folder / "servers", sockets, processes, url)
+        yield Base(folder, pair.start(POOLS, ()), url, pair, list(reversed(POOLS)))
     finally:
         processes.stop_all(signals=AT_ONCE)
         processes.close()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from muster.cutover.observations import ReleasedSeen, Surveyed
 from muster.cutover.ownership import Side
@@ -56,10 +57,16 @@ def translated(context: Context) -> tuple[tuple[Job, ...], tuple[Schedule, ...]]
     spec, inventory = spec_of(context.plan), survey_of(context).inventory
     jobs = {job.name: spec.told_of(job) for job in inventory.jobs}
     schedules = tuple(
-        schedule.model_copy(update={"parameters": {**jobs[schedule.job].parameters, **schedule.parameters}})
+        schedule.model_copy(update={"parameters": _asked(jobs[schedule.job], schedule)})
         for schedule in inventory.schedules
     )
     return tuple(jobs.values()), schedules
+
+
+def _asked(job: Job, schedule: Schedule) -> dict[str, Any]:
+    """A command line's flow has to know whose ticks it claims."""
+    named = {"schedule": schedule.name} if job.command and "command" in job.parameters else {}
+    return {**job.parameters, **named, **schedule.parameters}
 
 
 def active_of(context: Context) -> tuple[Schedule, ...]:

@@ -9,17 +9,21 @@ import yaml
 
 from flows.registry import open_target
 from muster.cadence.spec import Blackout, Cadence, Window
+from muster.cutover.schedule import Cut
+from muster.cutover.spec import CutoverSpec, Told
+from muster.cutover.spec import Ready as CutoverReady
 from muster.failover.spec import ClientSpec, Degraded, Detection, Failback, FailoverSpec, Ready
 from muster.plan import Approval, Objectives, Plan
 from muster.restore.spec import RestoreSpec
 from muster.settings import Settings
 from muster.spark.spec import BlastRadius, Fault, FaultSpec, SparkSpec
 from muster.spark.spec import Ready as SparkReady
+from tasks.targets import schedulers
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Pages also show policies, routes and pipelines; what speaks of one of these is a plan, or a part of one.
-OF_A_PLAN = re.compile(r"^(kind|target|cadence|objectives|approval|restore|failover|spark):", re.MULTILINE)
+OF_A_PLAN = re.compile(r"^(kind|target|cadence|objectives|approval|restore|failover|spark|cutover):", re.MULTILINE)
 PLANS = [
     pytest.param(block, id=f"{path.stem}-{number}")
     for path in sorted(DOCS.rglob("*.md"))
@@ -34,6 +38,7 @@ RESTORE = (DOCS / "restore.md").read_text("utf-8")
 FAILOVERS = ("patroni", "patroni-clusters", "streaming", "embedded-regions", "aurora-global", "rds-replica")
 SPARK, SPARK_TARGETS = ((DOCS / page).read_text("utf-8") for page in ("spark.md", "spark-targets.md"))
 FAILOVER = (DOCS / "failover.md").read_text("utf-8")
+CUTOVER = (DOCS / "cutover.md").read_text("utf-8")
 
 
 def test_there_are_plans():
@@ -96,6 +101,17 @@ def test_every_key_of_the_spark_section_is_documented():
     assert sorted(keys - documented) == []
 
 
+def test_every_key_of_the_cutover_section_is_documented():
+    rows = re.findall(r"^\| (`[^|]+) \|(.*)$", CUTOVER, re.M)
+    documented = {key for row in rows for key in re.findall(r"`([\w.]+)`", row[0])}
+    within = {key: told for row, told in rows for key in re.findall(r"`(\w+)`", row)}
+    assert {f"ready.{key}" for key in CutoverReady.model_fields} <= documented
+    assert sorted(set(CutoverSpec.model_fields) - {"ready"} - documented) == []
+    for name, model in (("cut", Cut), ("jobs", Told)):
+        assert [key for key in model.model_fields if f"`{key}`" not in within[name]] == []
+    assert set(schedulers.Spec.model_fields) - {"type"} <= documented
+
+
 @pytest.mark.parametrize("path", sorted(Path("tasks/spark/workloads").glob("[!_]*.py")), ids=lambda path: path.stem)
 def test_every_workload_and_its_keys_are_documented(path):
     module = import_module(f"tasks.spark.workloads.{path.stem}")
@@ -119,7 +135,7 @@ def test_every_key_of_a_plan_is_documented():
     keys |= {f"approval.{key}" for key in Approval.model_fields}
     keys |= {f"objectives.{key}" for key in Objectives.model_fields}
     assert keys <= documented
-    assert set(Plan.model_fields) - {"approval", "objectives", "restore", "failover", "spark"} <= documented
+    assert set(Plan.model_fields) - {"approval", "objectives", "restore", "failover", "spark", "cutover"} <= documented
     assert {key for key in documented if key.startswith(("cadence.", "approval.", "objectives."))} == keys
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.faults import failover, restore, spark
+from tasks.faults import cutover, failover, restore, spark
 
 PAGE = Path(__file__).parents[2] / "docs" / "negative-controls.md"
 
@@ -12,7 +12,7 @@ HEAD = """# Negative controls
 
 A drill that could not fail proves nothing. `muster prove KIND` runs a drill, the very one that your plans run, against
 faults that are planted on purpose, and against healthy forms that must pass. `KIND` is `restore`,
-`failover` or `spark`.
+`failover`, `spark` or `cutover`.
 
 - A fault counts as caught only when the check named here says `fail` (or the drill ends as named here). Whatever else
   was seen, any other end is printed as NOT CAUGHT, with what was seen.
@@ -45,7 +45,14 @@ compute, so that a fault finds them at work; those that are planted behave until
 check must say `inconclusive`, anything else is NOT CAUGHT: a fault that hit nothing is none that was survived.
 """
 
-PARTS = ((RESTORE, restore.GROUPS), (FAILOVER, failover.GROUPS), (SPARK, spark.GROUPS))
+CUTOVER = """# The cutover: `muster prove cutover`
+
+Blue and green are started once, two real Prefect servers with a database and a worker each. Every form has canaries
+and a pool of its own on them, due every few seconds, and hands them over by the product's own drill; what is planted is
+done to the servers behind its back, or to one of its steps.
+"""
+
+PARTS = ((RESTORE, restore.GROUPS), (FAILOVER, failover.GROUPS), (SPARK, spark.GROUPS), (CUTOVER, cutover.GROUPS))
 
 
 def render() -> str:

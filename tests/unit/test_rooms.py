@@ -15,7 +15,7 @@ from muster.settings import Settings
 TARGETS = sorted(
     p.stem
     for p in Path("tasks/targets").glob("*.py")
-    if p.stem not in {"__init__", "promotable", "restorable", "stressable"}
+    if p.stem not in {"__init__", "promotable", "restorable", "schedulable", "stressable"}
 )
 
 
