@@ -15,6 +15,9 @@ from muster.ledger import Ledger, open_ledger
 from tasks.schedulers.scheduler import Reach, Scheduler
 from tasks.targets.schedulable import Schedulable
 
+HOLDER = "MUSTER_HOLDER"
+"""The variable by which a job says whose it is, when it claims."""
+
 
 def target_of(context: Context) -> Schedulable:
     """The target; what keeps it from being opened is what keeps a step, or an undo, from being done."""
@@ -55,12 +58,20 @@ def survey_of(context: Context) -> Surveyed:
 def translated(context: Context) -> tuple[tuple[Job, ...], tuple[Schedule, ...]]:
     """Jobs and schedules as the new scheduler is to have them."""
     spec, inventory = spec_of(context.plan), survey_of(context).inventory
-    jobs = {job.name: spec.told_of(job) for job in inventory.jobs}
+    holder = survey_of(context).holders[Side.B]
+    jobs = {job.name: _held_by(holder, spec.told_of(job)) for job in inventory.jobs}
     schedules = tuple(
         schedule.model_copy(update={"parameters": _asked(jobs[schedule.job], schedule)})
         for schedule in inventory.schedules
     )
     return tuple(jobs.values()), schedules
+
+
+def _held_by(holder: str, job: Job) -> Job:
+    """A command that claims by the variable claims for its new scheduler from now on."""
+    if HOLDER not in job.environment:
+        return job
+    return job.model_copy(update={"environment": {**job.environment, HOLDER: holder}})
 
 
 def _asked(job: Job, schedule: Schedule) -> dict[str, Any]:

@@ -95,6 +95,10 @@ class AirflowScheduler:
         """A DAG carries cron of five fields; an interval as far as it counts from a grid."""
         return rules.untold_of(schedule)
 
+    def carried(self, schedule: Schedule) -> Schedule | None:
+        """As it is, or not at all: a DAG of its name has to be deployed with the same rule."""
+        return None if rules.untold_of(schedule) else schedule
+
     def mirror(self, jobs: Sequence[Job], schedules: Sequence[Schedule], reach: Reach) -> None:  # noqa: ARG002
         """DAGs of these names are there with these rules, paused; nobody can deploy them through the API."""
         reach.seconds_left()
