@@ -49,6 +49,7 @@ class Told:
     """Each with the schedules that it moved, in order."""
     guarded: bool
     late: timedelta
+    order: timedelta
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def reckon(told: Told) -> Reckoned:
         misplaced=_counts(misplaced, lambda s: f"{s.words}, {book.owner(s.firing.tick)}'s to start"),
         late=late,
         lateness=lateness,
-        out_of_order=_counts(_out_of_order(flat), lambda s: s.words),
+        out_of_order=_counts(_out_of_order(flat, told.order), lambda s: s.words),
         parameters=_counts(_wrong_parameters(told, flat), lambda s: s.words),
         unclaimed=_counts([s for s in flat if told.guarded and s.firing.tick not in book.claims
                            and s.firing.stage.is_over], lambda s: s.words),
@@ -184,8 +185,8 @@ def _lateness(book: _Ledger, starts: Sequence[_Start]) -> tuple[Counts, Lateness
     )
 
 
-def _out_of_order(starts: Sequence[_Start]) -> list[_Start]:
-    """Runs that began before one of an earlier tick of the same schedule had."""
+def _out_of_order(starts: Sequence[_Start], patience: timedelta) -> list[_Start]:
+    """Runs that began more than that after one of a later tick of the same schedule."""
     by_schedule: dict[str, list[_Start]] = defaultdict(list)
     for start in starts:
         if start.firing.started is not None:
@@ -195,7 +196,7 @@ def _out_of_order(starts: Sequence[_Start]) -> list[_Start]:
         newest: datetime | None = None
         for run in sorted(runs, key=lambda r: r.firing.at, reverse=True):
             began = run.firing.started
-            if newest is not None and began is not None and began > newest:
+            if newest is not None and began is not None and began - newest > patience:
                 wrong.append(run)
             newest = min(x for x in (newest, began) if x is not None)
     return wrong

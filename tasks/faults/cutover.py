@@ -52,7 +52,8 @@ BORDER = (
     Form("watermark-on-tick", "a watermark that lies on a due time", cut(drill=instead("drain", acts.put_on_a_tick)),
          Check("watermark")),
     Form("not-fenced", "an epoch that is not raised", cut(drill=instead("fence", acts.do_not_fence)), Check("fence")),
-    Form("too-slow", "a handover that takes longer than promised", cut(objectives={"rto": "1ms"}), Check("gap")),
+    Form("too-slow", "a handover that takes longer than promised",
+         cut(drill=first("activate", acts.dawdle), objectives={"rto": "2s"}), Check("gap")),
 )
 
 JOBS = (
@@ -75,7 +76,8 @@ DRILL = (
 HEALTHY = (
     Form("there-and-back", "a rehearsal: there, and home again", cut(commit=False)),
     Form("for-good", "a cutover for good", cut()),
-    Form("waves", "one schedule first, the others later, and home the same way", cut(**_WAVES)),
+    Form("waves", "one schedule first, the others later, and home the same way",
+         cut(sides={"gate": "deployment"}, **_WAVES)),
     Form("by-deployment", "each deployment held for itself", cut(sides={"gate": "deployment"})),
     Form("caught-up", "due times that the old scheduler leaves behind, made up for by the new one",
          cut(drill=first("drain", acts.close_early))),

@@ -121,6 +121,11 @@ def close_early(context: Context) -> None:
     time.sleep(8.0)
 
 
+def dawdle(_context: Context) -> None:
+    """Nothing happens between hold and release for longer than what was taken up before lasts."""
+    time.sleep(12.0)
+
+
 def put_on_a_tick(context: Context) -> BaseModel:
     """The drain as it is, with a watermark on a due time."""
     drained = passing.drain(context, Side.A, 0)

@@ -47,6 +47,7 @@ def account(context: Context) -> Reckoned:
             handovers=[(one, waves[one.drained.wave]) for one in handovers(context.history)],
             guarded=spec.guarded,
             late=spec.late,
+            order=spec.order,
         )
     )
 

@@ -67,6 +67,7 @@ def clean() -> Told:
         handovers=[(handover(), frozenset({NAME}))],
         guarded=True,
         late=timedelta(seconds=3),
+        order=timedelta(seconds=1),
     )
 
 
@@ -108,7 +109,7 @@ assert B is not None
         ("misplaced", {"a": A[:-1], "b": [firing(DUE[9]), *B]}, "a's to start"),
         ("unexpected", {"b": [*B, firing(Tick(NAME, DUE[12].at + timedelta(seconds=1)))]}, "02:01:06"),
         ("late", {"b": [firing(DUE[10], late=3.5), *B[1:]]}, "3.5 s late"),
-        ("out_of_order", {"b": [firing(DUE[10], late=5.5), *B[1:]]}, "02:00:55"),
+        ("out_of_order", {"b": [firing(DUE[10], late=6.5), *B[1:]]}, "02:00:55"),
         ("parameters", {"b": [firing(DUE[10], parameters={}), *B[1:]]}, "02:00:55"),
         ("unclaimed", {"claims": clean().claims[1:]}, "02:00:05"),
         ("unrecorded", {"b": B[:-1]}, "02:01:40"),
@@ -120,6 +121,10 @@ def test_each_wrong_tick_is_told_as_what_it_is(field: str, changed: dict[str, An
     counts = getattr(reckon(told(**changed)), field)
     assert counts.count == 1
     assert words in counts.examples[0]
+
+
+def test_what_begins_together_has_no_order() -> None:
+    assert reckon(told(b=[firing(DUE[10], late=6.0), *B[1:]])).out_of_order.count == 0
 
 
 def test_a_second_run_that_the_guard_stopped_is_counted_as_stopped() -> None:
