@@ -83,7 +83,7 @@ class CutoverSpec(_Strict):
     late: Duration = Field(default="1m", validate_default=True, gt=timedelta())
     """A run that starts later after its tick is late."""
     order: Duration = Field(default="5s", validate_default=True, ge=timedelta())
-    """A run that begins so much after one of a later tick was overtaken: what a worker takes up at once has no order."""
+    """A run that begins so much after one of a later tick was overtaken; what is taken up at once has no order."""
     clocks: Duration = Field(default="2s", validate_default=True, gt=timedelta())
     """How far the schedulers' clocks may be from the ledger's."""
     guarded: bool = True
