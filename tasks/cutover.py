@@ -33,9 +33,8 @@ from muster.cutover.observations import (
     Waves,
 )
 from muster.cutover.ownership import Side
-from muster.cutover.schedule import Cut, Inventory, Schedule
+from muster.cutover.schedule import Cut, Schedule
 from muster.cutover.section import spec_of
-from muster.cutover.spec import CutoverSpec
 from muster.drill import Context
 from muster.errors import Refusal
 from muster.finding import Finding
@@ -55,6 +54,7 @@ from tasks.handover.scene import (
 )
 from tasks.handover.shadowing import shadow
 from tasks.handover.ticking import assert_computable
+from tasks.handover.waves import tangle_of, waves_of
 from tasks.targets.schedulable import Schedulable
 
 _SAMPLES = 6
@@ -74,19 +74,15 @@ def survey_schedulers(context: Context) -> Surveyed:
     if not active:
         raise Refusal("no active schedule is in the cut", "see `cutover.cut`: tags, owner and names must all hold")
     assert_computable(active, side_of(context, Side.A))
+    if tangle := tangle_of(spec, inventory, {side: target.scheduler(side) for side in Side}):
+        raise Refusal(tangle, readiness.APART)
     return Surveyed(
         inventory=inventory,
         holders={side: target.holder(side) for side in Side},
         dialects={side: target.scheduler(side).dialect.value for side in Side},
-        waves=_waves(spec, inventory, active),
+        waves=waves_of(spec, inventory),
         began=now_of(context),
     )
-
-
-def _waves(spec: CutoverSpec, inventory: Inventory, active: list[Schedule]) -> tuple[tuple[str, ...], ...]:
-    numbered = [(spec.wave_of(inventory.job_of(schedule)), schedule.name) for schedule in active]
-    waves = [tuple(name for n, name in numbered if n == number) for number in range(len(spec.waves) + 1)]
-    return tuple(wave for wave in waves if wave)
 
 
 def _see_clocks(context: Context, stage: str) -> None:
@@ -287,7 +283,8 @@ def ready(target: Schedulable, plan: Plan) -> tuple[Finding, ...]:
     inventory = old.inventory(spec.cut)
     told = {job.name: spec.told_of(job) for job in inventory.jobs}
     untold = [(s.name, words) for s in inventory.schedules for words in new.untold(told[s.job], s)]
-    return readiness.findings_of(inventory, untold, spec)
+    tangle = tangle_of(spec, inventory, {side: target.scheduler(side) for side in Side})
+    return readiness.findings_of(inventory, untold, spec, tangle)
 
 
 def _back(context: Context) -> NotAsked | None:

@@ -117,6 +117,10 @@ class Crontab:
         """Five fields on cron's clock, and nothing else."""
         return carried(schedule, self._zone)
 
+    def gate_of(self, job: Job) -> str:
+        """Each line is held by itself."""
+        return ""
+
     def mirror(self, jobs: Sequence[Job], schedules: Sequence[Schedule], reach: Reach) -> None:
         """A paragraph each. `Refusal` where there can be none, or what stands there is not ours."""
         by_name = {job.name: job for job in jobs}

@@ -45,6 +45,8 @@ _KEPT = (
     "work_queue_name",
 )
 """Of a deployment, what makes the same one elsewhere."""
+_NOTHING: tuple[object, ...] = (None, [], {})
+"""Left unsaid: a server answers with one of these where it was given another."""
 _STAGES = {
     "SCHEDULED": Stage.WAITING,
     "PENDING": Stage.TAKEN,
@@ -57,7 +59,12 @@ _STAGES = {
     "CANCELLED": Stage.CANCELLED,
 }
 
-AT_WORK = ("PENDING", "RUNNING", "CANCELLING", "PAUSED")
+AT_WORK = {
+    "operator": "or_",
+    "type": {"any_": ["PENDING", "RUNNING", "CANCELLING", "PAUSED"]},
+    "name": {"any_": ["AwaitingRetry"]},
+}
+"""Filter of runs that are taken up and not over. Between two tries a run counts as scheduled."""
 
 
 def job_of(deployment: Mapping[str, Any], flow: str) -> Job:
@@ -70,7 +77,7 @@ def job_of(deployment: Mapping[str, Any], flow: str) -> Job:
         tags=tags,
         owner=next((tag.removeprefix(_OWNER) for tag in tags if tag.startswith(_OWNER)), ""),
         concurrency=limit.get("limit", deployment.get("concurrency_limit")),
-        own={key: deployment.get(key) for key in _KEPT},
+        own={key: deployment[key] for key in _KEPT if deployment.get(key) not in _NOTHING},
     )
 
 
@@ -80,7 +87,7 @@ def mark_of(deployment: Mapping[str, Any]) -> str:
 
 
 def schedules_of(deployment: Mapping[str, Any], job: Job) -> tuple[dict[str, Schedule], tuple[Unfit, ...]]:
-    """Its schedules by Prefect's id of each, and those that cannot be handed over."""
+    """Its schedules by Prefect's id of each; or why they cannot be handed over: all of them can, or none."""
     if deployment.get("storage_document_id") or deployment.get("infrastructure_document_id"):
         return {}, (Unfit(name=job.name, reason="it keeps its code or place in a block of this server"),)
     found: dict[str, Schedule] = {}
@@ -103,7 +110,10 @@ def schedules_of(deployment: Mapping[str, Any], job: Job) -> tuple[dict[str, Sch
                 active=row["active"] and not deployment["paused"],
                 parameters={**job.parameters, **(row.get("parameters") or {})},
             )
-    return found, tuple(unfit)
+    if not unfit:
+        return found, ()
+    why = f"its job also has a schedule that cannot be handed over: {unfit[0].reason}"
+    return {}, (*unfit, *(Unfit(name=schedule.name, reason=why) for schedule in found.values()))
 
 
 def _digest(row: Mapping[str, Any]) -> str:
@@ -170,9 +180,21 @@ def untold_of(job: Job, schedule: Schedule) -> tuple[str, ...]:
         untold.append("catching up by itself: Prefect starts only what is due from now on")
     if schedule.jitter_seconds:
         untold.append(f"a jitter of {schedule.jitter_seconds:g} s: Prefect starts at the tick")
+    if not job.own.get("work_pool_name"):
+        untold.append("where the job runs: name a `work_pool_name` in the plan's `jobs`")
     if not job.own.get("entrypoint") and not job.own.get("pull_steps"):
         untold.append("the job itself: name the flow that does its work in the plan's `jobs`")
     return tuple(untold)
+
+
+def made_up_for(tick: Tick, schedule: Schedule) -> dict[str, Any]:
+    """The run to create for a tick that passed."""
+    return {
+        "state": {"type": "SCHEDULED", "name": "Late", "state_details": {"scheduled_time": tick.at.isoformat()}},
+        "idempotency_key": CAUGHT_UP + tick.key,
+        "parameters": dict(schedule.parameters),
+        "tags": ["caught-up"],
+    }
 
 
 def firing_of(run: Mapping[str, Any], schedules: Mapping[str, Schedule]) -> Firing | None:

@@ -57,6 +57,11 @@ class Scheduler(Protocol):
         """The schedule as it would be read back here after a mirror; `None` where it cannot be carried. Pure."""
         ...
 
+    def gate_of(self, job: Job) -> str:
+        """Name of what is shut to hold it. Jobs of one gate are held and released together, and `Refusal` is raised
+        when some of them are named and others are not. Empty: it is held by itself. Pure."""
+        ...
+
     def mirror(self, jobs: Sequence[Job], schedules: Sequence[Schedule], reach: Reach) -> None:
         """They exist here, under the same names, held. One of a foreign mark that has such a name: `Refusal`."""
         ...

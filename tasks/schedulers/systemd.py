@@ -119,6 +119,10 @@ class Systemd:
         """A calendar expression; parameters are left out."""
         return carried(schedule, self._zone)
 
+    def gate_of(self, job: Job) -> str:
+        """Each timer is held by itself."""
+        return ""
+
     def mirror(self, jobs: Sequence[Job], schedules: Sequence[Schedule], reach: Reach) -> None:
         """Two files each. `Refusal` where there can be none, or what stands there is not ours."""
         by_name = {job.name: job for job in jobs}

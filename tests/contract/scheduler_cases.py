@@ -2,6 +2,7 @@
 
 A case is a context manager that is given an empty folder. It yields a `Subject` whose scheduler has the three jobs of
 `SEEDS`, each with one schedule of the same name, and whatever unfit ones its kind can have; it leaves nothing running.
+Real Prefect servers run on from one test to the next: `prefect_servers` stops them.
 A new scheduler is a function here and a line in `CASES`.
 """
 
@@ -17,13 +18,20 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
 
+import httpx
+
+from muster.cutover.schedule import CronRule, Job, Schedule, Unfit
 from muster.settings import Settings
-from tasks.schedulers import cron, systemd
+from tasks.estate.bluegreen import BLUE, GREEN
+from tasks.schedulers import cron, prefect, systemd
 from tasks.schedulers.airflow import AirflowScheduler, Spec
 from tasks.schedulers.crontab_store import FileTable
+from tasks.schedulers.prefect_api import Address, Api
 from tasks.schedulers.scheduler import Scheduler
 from tasks.schedulers.systemd_calls import Systemctl
+from tests.contract import prefect_servers
 from tests.contract.airflow_replay import ReplayedAirflow
+from tests.fakes import FakeScheduler
 from tests.real.systemd_manager import Manager
 
 
@@ -58,6 +66,26 @@ class Subject:
     """Names of what it must call unfit."""
     cannot: Mapping[str, str] = field(default_factory=dict)
     """Verbs that this kind does not have, and why. They must be refused."""
+    prefix: str = ""
+    """Begins the name of every job: in Prefect that of its flow."""
+
+    def name(self, seed: str) -> str:
+        """What it is called here."""
+        return self.prefix + seed
+
+    def named(self, *seeds: str) -> frozenset[str]:
+        """What these are called here."""
+        return frozenset(map(self.name, seeds))
+
+    @property
+    def all(self) -> frozenset[str]:
+        """Names of all seeds."""
+        return self.named(*(seed.name for seed in SEEDS))
+
+    @property
+    def active(self) -> frozenset[str]:
+        """Names of those that start something."""
+        return self.named(*(seed.name for seed in SEEDS if seed.active))
 
 
 Case = Callable[[Path], AbstractContextManager[Subject]]
@@ -310,10 +338,67 @@ def airflow_case(folder: Path) -> Iterator[Subject]:
         )
 
 
+def prefect_case(gate: str) -> Case:
+    """Two real servers, emptied before."""
+
+    @contextmanager
+    def case(_folder: Path) -> Iterator[Subject]:
+        servers = prefect_servers.servers()
+        servers.empty()
+        blue = Api(Address(api=servers.apis[BLUE]))
+        for seed in SEEDS:
+            tags = (*seed.tags, f"owner:{seed.owner}")
+            prefect_servers.deploy(blue, seed.name, seed.expression, tags, active=seed.active)
+        prefect_servers.deploy(blue, "served", "* * * * *", (), pool="")
+        prefect_servers.deploy(blue, "thrice", "* * * * *", (), pool="others", max_scheduled_runs=3)
+
+        def opened(colour: str) -> Scheduler:
+            return prefect.open_scheduler({"api": servers.apis[colour], "gate": gate}, Settings())
+
+        yield Subject(
+            opened(BLUE),
+            opened(GREEN),
+            deaf=deaf_prefect,
+            unfit=frozenset({"shop/served", "shop/thrice"}),
+            prefix=f"{prefect_servers.FLOW}/",
+        )
+
+    return case
+
+
+def deaf_prefect() -> AbstractContextManager[object]:
+    """It answers questions alone."""
+    asked = Api._once
+
+    def once(api: Api, method: str, path: str, body: object) -> httpx.Response:
+        is_question = method == "GET" or path.endswith(("/filter", "/count"))
+        return asked(api, method, path, body) if is_question else httpx.Response(200, json={})
+
+    return patch.object(Api, "_once", once)
+
+
+@contextmanager
+def fake_case(_folder: Path) -> Iterator[Subject]:
+    """The one that other tests stand on."""
+    pairs = [
+        (
+            Job(name=seed.name, command=f"run {seed.name}", tags=seed.tags, owner=seed.owner),
+            Schedule(name=seed.name, job=seed.name, rule=CronRule(expression=seed.expression), active=seed.active),
+        )
+        for seed in SEEDS
+    ]
+    boot = Unfit(name="boot", reason="it has no due times")
+    full, empty = FakeScheduler.of("full", pairs, unfit=(boot,)), FakeScheduler("empty")
+    yield Subject(full, empty, deaf=lambda: patch.object(full, "is_deaf", True), unfit=frozenset({"boot"}))
+
+
 CASES: Mapping[str, Case] = {
+    "fake": fake_case,
     "airflow": airflow_case,
     "cron-user": cron_case("user"),
     "cron-system": cron_case("system"),
     "systemd-stand-in": systemd_case,
     "systemd": systemd_live_case,
+    "prefect": prefect_case("pool"),
+    "prefect-by-deployment": prefect_case("deployment"),
 }

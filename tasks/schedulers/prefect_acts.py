@@ -1,0 +1,96 @@
+"""What is done to a Prefect server. Promise: every act is safe to repeat, and is read back: a server that says 200 and
+does nothing is a `SystemFailure`.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from muster.cutover.schedule import Firing, Job
+from muster.errors import SystemFailure
+from tasks.schedulers import prefect_forms as forms
+from tasks.schedulers.prefect_api import DELETED_AT_ONCE, Api, batches
+from tasks.schedulers.prefect_known import Known, Reading
+from tasks.schedulers.scheduler import Reach
+
+_AT_ONCE = 8
+"""Calls side by side: more only wait for each other in the server's database."""
+
+
+class Acts:
+    """The acts of one server."""
+
+    def __init__(self, api: Api, reading: Reading) -> None:
+        self._api, self._reading = api, reading
+
+    def resume(self, deployments: Sequence[Known], wanted: frozenset[str], reach: Reach) -> None:
+        """They are not paused, their runs are made, and those of the wanted schedules are on that were off."""
+
+        def resumed(known: Known) -> None:
+            for own, schedule in known.schedules.items():
+                if schedule.name in wanted - known.on:
+                    self._api.patch(f"deployments/{known.id}/schedules/{own}", {"active": True})
+            self._api.post(f"deployments/{known.id}/resume_deployment", {})
+            self._api.post(f"deployments/{known.id}/schedule", {})
+
+        self.each(resumed, deployments, reach)
+        for known in self._reading.fresh(known.job.name for known in deployments):
+            if known.is_paused or known.names & wanted - known.on:
+                raise SystemFailure(f"{self._api.url} said it resumed {known.job.name}, and did not", "resume it")
+
+    def pause(self, deployments: Sequence[Known], reach: Reach) -> None:
+        """Nothing more is made ahead of them."""
+        self.each(lambda known: self._api.post(f"deployments/{known.id}/pause_deployment", {}), deployments, reach)
+        if going := [k for k in self._reading.fresh(k.job.name for k in deployments) if not k.is_paused]:
+            raise SystemFailure(f"{self._api.url} said it paused {going[0].job.name}, which goes on", "pause it")
+
+    def shut(self, deployments: Sequence[Known], *, is_shut: bool) -> None:
+        """Their work pools are paused, or are not."""
+        for pool in sorted({known.pool for known in deployments}):
+            self._api.patch(f"work_pools/{pool}", {"is_paused": is_shut})
+            if self._reading.is_shut(pool) is not is_shut:
+                raise SystemFailure(
+                    f"{self._api.url} said it {'paused' if is_shut else 'resumed'} work pool {pool}, and did not",
+                    "do it by hand, and find out who undoes it",
+                )
+
+    def delete_runs(self, left: Callable[[], list[Firing]], reach: Reach) -> None:
+        """These runs are gone, but for those that are taken up meanwhile; `left` says which there are still."""
+        asked: set[str] = set()
+        while waiting := [firing.run for firing in left()]:
+            reach.seconds_left()
+            if asked.issuperset(waiting):
+                raise SystemFailure(f"{self._api.url} said it deleted run {waiting[0]}, which is there", "delete it")
+            for ids in batches(waiting, DELETED_AT_ONCE):
+                only = {"id": {"any_": ids}, "state": {"type": {"any_": ["SCHEDULED"]}}}
+                self._api.post("flow_runs/bulk_delete", {"flow_runs": only, "limit": DELETED_AT_ONCE})
+            asked.update(waiting)
+
+    def make_pool(self, pool: str, jobs: Sequence[Job], reach: Reach) -> None:
+        """It is there; shut where it was not."""
+        if self._api.get(f"work_pools/{pool}") is None:
+            kind = next(job.own.get("pool_type") for job in jobs if job.own.get("work_pool_name") == pool)
+            body = {"name": pool, "type": kind or "process", "is_paused": True, "description": forms.MARK + reach.mark}
+            self._api.post("work_pools/", body)
+
+    def remove_pools(self, reach: Reach) -> None:
+        """Those that were made by this mark are gone, once nothing is in them."""
+        for pool in list(self._api.pages("work_pools/filter", {})):
+            inside = {"work_pools": {"name": {"any_": [pool["name"]]}}}
+            if pool["description"] == forms.MARK + reach.mark and not self._api.post("deployments/count", inside):
+                self._api.delete(f"work_pools/{pool['name']}")
+
+    def each(self, act: Callable[[Any], object], items: Sequence[Any], reach: Reach) -> None:
+        """Side by side; the first that fails ends it, and is raised."""
+
+        def bounded(item: Any) -> None:
+            reach.seconds_left()
+            act(item)
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for future in [pool.submit(bounded, item) for item in items]:
+                try:
+                    future.result()
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
