@@ -27,5 +27,5 @@ def tangle_of(spec: CutoverSpec, inventory: Inventory, schedulers: Mapping[Side,
             gate = scheduler.gate_of(job if side is Side.A else spec.told_of(job)) if job.name in active else ""
             other = first.setdefault(gate, job) if gate else job
             if spec.wave_of(other) != spec.wave_of(job):
-                return f"{side} holds {other.name} and {job.name} only together ({gate}), and they are of two waves"
+                return f"{side} can hold {other.name} and {job.name} only together ({gate}); they are of two waves"
     return ""

@@ -60,7 +60,10 @@ class Api:
 
     def __init__(self, address: Address, transport: httpx.BaseTransport | None = None) -> None:
         self.url, key = _where(address)
+        if httpx.URL(self.url).userinfo:
+            raise UsageError("the URL of a Prefect server holds a password", "keep it in the variable of `auth_env`")
         user, _, password = _secret(address.auth_env).partition(":") if address.auth_env else ("", "", "")
+        self._secrets = tuple(said for said in (key, password) if said)
         self._patience = address.patience.total_seconds()
         self._client = httpx.Client(
             base_url=self.url.rstrip("/") + "/",
@@ -74,21 +77,21 @@ class Api:
     def get(self, path: str) -> Any:
         """What is there; `None` where nothing is."""
         answer = self._ask("GET", path)
-        return None if answer.status_code == HTTPStatus.NOT_FOUND else _content(answer, path)
+        return None if answer.status_code == HTTPStatus.NOT_FOUND else self._content(answer, path)
 
     def post(self, path: str, body: object) -> Any:
         """A filter, or a creation that means the same when made twice."""
-        return _content(self._ask("POST", path, body), path)
+        return self._content(self._ask("POST", path, body), path)
 
     def patch(self, path: str, body: object) -> None:
         """Change it."""
-        _content(self._ask("PATCH", path, body), path)
+        self._content(self._ask("PATCH", path, body), path)
 
     def delete(self, path: str) -> None:
         """Make sure that it is gone."""
         answer = self._ask("DELETE", path)
         if answer.status_code != HTTPStatus.NOT_FOUND:
-            _content(answer, path)
+            self._content(answer, path)
 
     def pages(self, path: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Every row of a filter, once. Pages overlap by a row: where that is missing, others moved up unseen."""
@@ -133,6 +136,23 @@ class Api:
             answer.raise_for_status()
         return answer
 
+    def _content(self, answer: httpx.Response, path: str) -> Any:
+        if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            raise Refusal(
+                f"{answer.request.url.host} does not let us in ({answer.status_code})", "check key and rights"
+            )
+        if answer.is_error:
+            said = answer.text
+            for secret in self._secrets:
+                said = said.replace(secret, "***")
+            raise StepError(f"Prefect refused {answer.request.method} {path}: {answer.status_code} {said[:300]}")
+        try:
+            return answer.json() if answer.content else None
+        except ValueError:
+            raise StepError(
+                f"{answer.request.url} answered with something that is no JSON", "is this the address of the API?"
+            ) from None
+
 
 def batches(ids: Sequence[str], size: int = _MANY_IDS) -> Iterator[list[str]]:
     """So many at a time as one filter takes."""
@@ -145,19 +165,6 @@ def _is_passing(error: BaseException) -> bool:
     return isinstance(error, httpx.TransportError) or (
         isinstance(error, httpx.HTTPStatusError) and error.response.status_code in _BUSY
     )
-
-
-def _content(answer: httpx.Response, path: str) -> Any:
-    if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        raise Refusal(f"{answer.request.url.host} does not let us in ({answer.status_code})", "check key and rights")
-    if answer.is_error:
-        raise StepError(f"Prefect refused {answer.request.method} {path}: {answer.status_code} {answer.text[:300]}")
-    try:
-        return answer.json() if answer.content else None
-    except ValueError:
-        raise StepError(
-            f"{answer.request.url} answered with something that is no JSON", "is this the address of the API?"
-        ) from None
 
 
 def _where(address: Address) -> tuple[str, str]:
