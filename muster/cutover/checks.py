@@ -5,9 +5,10 @@ fault like one that nobody started. Each is shown to catch its planted fault by 
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from muster.course import nothing_is_left, steps_ended
-from muster.cutover.measuring import gap_of, gaps, handovers, reckoned
+from muster.cutover.measuring import blind_sides, gap_of, gaps, handovers, reckoned
 from muster.cutover.observations import (
     ClockSeen,
     Counts,
@@ -16,28 +17,35 @@ from muster.cutover.observations import (
     Reckoned,
     ReleasedSeen,
     Shadowed,
+    Surveyed,
     Translated,
 )
 from muster.cutover.ownership import Side
 from muster.cutover.section import spec_of
+from muster.cutover.spec import InFlight
 from muster.finding import Finding, judge, not_asked, unseen
 from muster.journal import History
 from muster.plan import Plan
 from muster.quantity import count_of, format_seconds
+from muster.verdict import Verdict
 
 
 def handed_over(history: History, plan: Plan) -> Finding:
     """Every step came to its end."""
     there = "handed over" if spec_of(plan).commit else "handed over and back"
-    return steps_ended(history, "handed over", f"every schedule is {there}, and accounted for")
+    expected = f"every schedule is {there}, and accounted for"
+    found = steps_ended(history, "handed over", expected)
+    if found.verdict is Verdict.PASS and reckoned(history) is None:
+        return unseen("handed over", expected, "it ended before the account")
+    return found
 
 
 def translation_is_exact(history: History, _plan: Plan) -> Finding:
     """The new scheduler can carry every schedule as it is, or the plan accepts how it does not."""
     expected = "the new scheduler carries every schedule exactly, but for what the plan accepts"
     done = history.result("translate", Translated)
-    if done is None:
-        return unseen("translation", expected)
+    if done is None or not (done.schedules or done.untold):
+        return unseen("translation", expected, "" if done is None else "there was no schedule")
     told = tuple(f"{u.schedule}: {u.words}" for u in done.untold if not u.accepted)
     if told:
         seen = told[0] + (f", and {len(told) - 1} more" if len(told) > 1 else "")
@@ -51,8 +59,8 @@ def mirror_is_complete(history: History, _plan: Plan) -> Finding:
     """What the new scheduler has, read back, is what the old one had."""
     expected = "the new scheduler has every schedule as translated, read back from it"
     done = history.result("mirror", Mirrored)
-    if done is None:
-        return unseen("mirror", expected)
+    if done is None or not (done.schedules or done.different):
+        return unseen("mirror", expected, "" if done is None else "there was no schedule")
     more = f", and {done.different - 1} more" if done.different > 1 else ""
     seen = done.differences[0] + more if done.different else f"{count_of(done.schedules, 'schedule', 'schedules')} read"
     return judge("mirror", not done.different, expected, seen, "find out who changes the copy", done.differences)
@@ -62,9 +70,9 @@ def shadow_is_empty(history: History, _plan: Plan) -> Finding:
     """Both schedulers would start the same ticks for as long as the plan looks ahead."""
     expected = "both schedulers have the same ticks ahead, changes of the clocks among them"
     done = history.result("shadow", Shadowed)
-    if done is None or not done.ticks:
+    found = done.different + done.told_different if done else 0
+    if done is None or not (done.ticks or found):
         return unseen("shadow", expected, "" if done is None else "no schedule has a tick in that time")
-    found = done.different + done.told_different
     if found:
         words = f"{count_of(found, 'tick differs', 'ticks differ')}: {done.differences[0]}"
         advice = "the rule, its zone or its anchor is read differently"
@@ -88,16 +96,20 @@ def clocks_agree(history: History, plan: Plan) -> Finding:
         return unseen("clocks", expected, "no scheduler says what time it has")
     worst = max(seen, key=lambda c: abs(c.ahead_seconds or 0) - c.doubt_seconds)
     off = max(0.0, abs(worst.ahead_seconds or 0) - worst.doubt_seconds)
-    known = {c.side for c in seen}
-    words = f"{worst.side} is {format_seconds(off)} off ({worst.stage})" if off > limit else "they are"
-    if len(known) < len(Side):
-        words += f"; {next(s for s in Side if s not in known)} has a clock that cannot be asked"
-    return judge("clocks", off <= limit, expected, words, "synchronise the clocks: ticks are moments")
+    if off > limit:
+        words = f"{worst.side} is {format_seconds(off)} off ({worst.stage})"
+        return judge("clocks", False, expected, words, "synchronise the clocks: ticks are moments")
+    known = {c.side for c in seen if c.doubt_seconds <= limit}
+    if blurred := {c.side for c in seen} - known:
+        return unseen("clocks", expected, f"the clock of {min(blurred)} could not be read so exactly",
+                      "raise `clocks`, or see why it answers slowly")  # fmt: skip
+    silent = "".join(f"; {side} has a clock that cannot be asked" for side in Side if side not in known)
+    return judge("clocks", True, expected, f"they are{silent}")
 
 
 def watermark_is_between(history: History, _plan: Plan) -> Finding:
     """No tick falls on a watermark, and watermarks rise."""
-    expected = "each watermark lies between ticks, after whatever was taken up"
+    expected = "each watermark lies between ticks, after the hold; those of a schedule rise"
     done = handovers(history)
     if not done:
         return unseen("watermark", expected)
@@ -106,9 +118,14 @@ def watermark_is_between(history: History, _plan: Plan) -> Finding:
         if near is not None and near <= 0:
             return judge("watermark", False, expected, f"a tick falls on {one.drained.watermark:%H:%M:%S.%f}",
                          "whose tick it is cannot be said: choose a moment between ticks")  # fmt: skip
-    marks = [one.drained.watermark for one in done if one.drained.wave == done[0].drained.wave]
-    if marks != sorted(marks):
-        return judge("watermark", False, expected, "a later watermark lies before an earlier one", "clocks went back")
+        if one.drained.watermark < one.drained.held:
+            return judge(
+                "watermark", False, expected, f"one lies before {one.drained.out} was held", "clocks went back"
+            )
+    for wave in {one.drained.wave for one in done}:
+        marks = [one.drained.watermark for one in done if one.drained.wave == wave]
+        if any(later <= earlier for earlier, later in pairwise(marks)):
+            return judge("watermark", False, expected, "a later one lies before an earlier one", "clocks went back")
     least = min((one.drained.nearest_tick_seconds or 3600.0) for one in done)
     return judge("watermark", True, expected,
                  f"{count_of(len(done), 'watermark', 'watermarks')}, the nearest tick {least:.3f} s away")  # fmt: skip
@@ -118,16 +135,19 @@ def old_one_is_drained(history: History, plan: Plan) -> Finding:
     """What the old scheduler had taken up was over before the new one began, if the plan waits for it."""
     expected = "what was in flight is over before the other scheduler begins"
     done = handovers(history)
+    if spec_of(plan).in_flight is not InFlight.WAIT:
+        return not_asked("drained", expected, "in_flight: wait")
     if not done:
         return unseen("drained", expected)
-    if spec_of(plan).in_flight.value != "wait":
-        return not_asked("drained", expected, "in_flight: wait")
     left = [one.drained for one in done if one.drained.still_in_flight]
     if left:
         return judge("drained", False, expected, f"{left[0].still_in_flight} runs of {left[0].out} were still at work",
                      "raise `in_flight_limit`, or say `in_flight: leave`")  # fmt: skip
+    if blind := [one.drained.out for one in done if one.drained.in_flight is None]:
+        return unseen("drained", expected, f"{blind[0]} cannot say what is at work",
+                      "name its log, or say `in_flight: leave`")  # fmt: skip
     waited = max(one.drained.waited_seconds for one in done)
-    count = sum(one.drained.in_flight for one in done)
+    count = sum(one.drained.in_flight or 0 for one in done)
     return judge("drained", True, expected, f"{count} in flight, waited for {format_seconds(waited)} at most")
 
 
@@ -180,7 +200,7 @@ def gap_is_short(history: History, plan: Plan) -> Finding:
 
 def enough_was_seen(history: History, _plan: Plan) -> Finding:
     """Ticks were due before, between and after."""
-    expected = "ticks were due on each side of every handover"
+    expected = "ticks were due while each scheduler had the schedules"
     done, book = handovers(history), reckoned(history)
     if book is None or not done:
         return unseen("observed", expected)
@@ -195,58 +215,100 @@ def enough_was_seen(history: History, _plan: Plan) -> Finding:
 
 
 def _counted(
-    name: str, expected: str, pick: Callable[[Reckoned], Counts], advice: str, extra: Callable[[Reckoned], str]
+    name: str,
+    expected: str,
+    pick: Callable[[Reckoned], Counts],
+    advice: str,
+    dark: Callable[[Reckoned, Plan], str],
+    extra: Callable[[Reckoned], str] = lambda _book: "",
 ) -> Callable[[History, Plan], Finding]:
-    def check(history: History, _plan: Plan) -> Finding:
+    """A check of one kind of wrong tick. `dark`: why nothing can be said of it, if so."""
+
+    def check(history: History, plan: Plan) -> Finding:
         book = reckoned(history)
-        if book is None or not book.expected:
-            return unseen(name, expected, "" if book is None else "no tick was due")
+        if book is None:
+            return unseen(name, expected)
         found = pick(book)
+        if why := dark(book, plan):
+            return unseen(name, expected, why)
         if found.count:
             more = f", and {found.count - 1} more" if found.count > 1 else ""
             return judge(name, False, expected, f"{found.examples[0]}{more}", advice, found.examples)
+        if not book.expected:
+            return unseen(name, expected, "no tick was due")
         return judge(name, True, expected, f"none of {book.expected:,}{extra(book)}")
 
     check.__doc__ = expected
-    return check
+    return check  # fmt: skip
 
 
-def _nothing(_book: Reckoned) -> str:
-    return ""
+def _no_word(book: Reckoned, plan: Plan) -> str:
+    """A tick of a scheduler without a history is known by its claim alone."""
+    blind = blind_sides(book)
+    return f"{blind[0]} keeps no history, and jobs make no claims" if blind and not spec_of(plan).guarded else ""
+
+
+def _no_run(book: Reckoned, _plan: Plan) -> str:
+    return "" if any(book.by_side.values()) or book.unexpected.count else "nothing was started"
+
+
+def _no_start(book: Reckoned, _plan: Plan) -> str:
+    return "" if book.lateness or book.out_of_order.count else "no history says when a run began"
+
+
+def _no_end(book: Reckoned, plan: Plan) -> str:
+    return _no_run(book, plan) or ("" if any(book.histories.values()) else "no history says how a run ended")
+
+
+def _nothing_given(book: Reckoned, _plan: Plan) -> str:
+    return "" if book.given or book.parameters.count else "no history says what a run was given"
 
 
 def _caught_up(book: Reckoned) -> str:
-    skipped = f", {book.skipped.count} skipped by the plan's word" if book.skipped.count else ""
+    skipped = f", {book.skipped.count} left out, as told at the handover" if book.skipped.count else ""
     return f"; {book.caught_up} caught up{skipped}" if book.caught_up or skipped else ""
+
+
+def _half_seen(book: Reckoned) -> str:
+    return "".join(f"; {side} keeps no history: its claims stand in" for side in blind_sides(book))
 
 
 missed = _counted(
     "missed", "every due time was started by somebody", lambda b: b.missed,
-    "see when each scheduler was held, and its own log for the tick", _caught_up,
+    "see when each scheduler was held, and its own log for the tick", _no_word, _caught_up,
 )  # fmt: skip
 once = _counted(
     "once", "no due time was started twice", lambda b: b.doubled,
-    "runs made ahead were left, or both schedulers were at work; the guard keeps second runs from working", _nothing,
+    "runs made ahead were left, or both schedulers were at work; the guard keeps second runs from working",
+    _no_run, _half_seen,
 )  # fmt: skip
 unexpected = _counted(
     "unexpected", "nothing was started that was not due", lambda b: b.unexpected,
-    "a rule, zone or anchor is not what the definitions say", _nothing,
+    "a rule, zone or anchor is not what the definitions say", _no_run, _half_seen,
 )  # fmt: skip
 owner = _counted(
     "owner", "every due time was started by the scheduler whose it was", lambda b: b.misplaced,
-    "somebody takes up runs of a scheduler that is held: a second worker, or one that came back", _nothing,
+    "somebody takes up runs of a scheduler that is held: a second worker, or one that came back", _no_run, _half_seen,
 )  # fmt: skip
 order = _counted(
     "order", "runs of a schedule began in the order of their ticks", lambda b: b.out_of_order,
-    "a later tick overtook an earlier one at the handover", _nothing,
+    "a later tick overtook an earlier one at the handover", _no_start,
 )  # fmt: skip
-parameters = _counted(
+_right_parameters = _counted(
     "parameters", "every run was given its schedule's parameters", lambda b: b.parameters,
-    "compare the copies' parameters", _nothing,
+    "compare the copies' parameters", _nothing_given,
 )  # fmt: skip
 lost = _counted(
-    "in flight", "every run that was taken up came to a good end", lambda b: b.lost, "see the run's own log", _nothing
-)
+    "in flight", "every run that was taken up came to a good end", lambda b: b.lost, "see the run's own log", _no_end,
+)  # fmt: skip
+
+
+def parameters(history: History, plan: Plan) -> Finding:
+    """Every run was given its schedule's parameters."""
+    found, survey = _right_parameters(history, plan), history.result("survey", Surveyed)
+    if found.verdict is Verdict.INCONCLUSIVE and survey and not any(s.parameters for s in survey.inventory.schedules):
+        return Finding(check=found.check, verdict=None, expected=found.expected, seen="no schedule has any")
+    return found
 
 
 def punctual(history: History, plan: Plan) -> Finding:
@@ -268,13 +330,15 @@ def guard_is_used(history: History, plan: Plan) -> Finding:
     expected, book = "every run claims its tick before it works", reckoned(history)
     if not spec_of(plan).guarded:
         return not_asked("guard", expected, "guarded")
-    if book is None or not book.expected:
+    if book is None:
         return unseen("guard", expected)
     found = book.unclaimed
     if found.count:
         words = f"{count_of(found.count, 'run', 'runs')} made none: {found.examples[0]}"
         advice = "wrap the job (docs/cutover-guard.md): without a claim a doubled tick runs twice"
         return judge("guard", False, expected, words, advice, found.examples)
+    if not book.claims:
+        return unseen("guard", expected, "no run was over, and none had claimed")
     return judge("guard", True, expected, f"{book.claims:,} claims")
 
 
@@ -283,22 +347,29 @@ def histories_are_whole(history: History, plan: Plan) -> Finding:
     expected, book = "both histories can be read, and hold whatever was claimed", reckoned(history)
     if book is None:
         return unseen("histories", expected)
-    blind = [side for side in Side if not book.histories.get(side)]
+    blind = blind_sides(book)
     if blind and not spec_of(plan).guarded:
         return unseen("histories", expected, f"{blind[0]} keeps none, and jobs make no claims", "guard the jobs")
-    if book.unrecorded.count and not blind:
-        words = f"{book.unrecorded.count} claimed, and in no history: {book.unrecorded.examples[0]}"
+    if found := book.unrecorded.count:
+        words = f"{found} claimed, and in no history: {book.unrecorded.examples[0]}"
         return judge(
             "histories", False, expected, words, "the history was cut: keep it longer", book.unrecorded.examples
         )
-    return judge("histories", True, expected, f"{blind[0]} keeps none: claims stand in" if blind else "they do")
+    if not (book.claims or any(book.by_side.values())):
+        return unseen("histories", expected, "nothing was started or claimed")
+    return judge("histories", True, expected, "they do" + _half_seen(book))
 
 
 def is_home(history: History, plan: Plan) -> Finding:
-    """In the end one scheduler has all of it: the old one after a rehearsal, the new one after a real cutover."""
-    home = Side.B if spec_of(plan).commit else Side.A
-    expected = f"in the end {home} owns and starts every schedule, and {home.other} none"
+    """In the end one scheduler has all of it: the old one after a rehearsal, the new one after a real cutover.
+
+    A real cutover that broke off leaves it to whoever owned all of it then.
+    """
     seen = history.latest(HomeSeen)
+    home = Side.B if spec_of(plan).commit else Side.A
+    if seen and seen.owner and spec_of(plan).commit and reckoned(history) is None:
+        home = seen.owner
+    expected = f"in the end {home} owns and starts every schedule, and {home.other} none"
     if seen is None:
         return unseen("home", expected)
     there, away = seen.released.get(home), seen.released.get(home.other)

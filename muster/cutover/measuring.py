@@ -7,6 +7,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from muster.cutover.observations import Activated, Drained, Handover, Raised, Reckoned, Waves
+from muster.cutover.ownership import Side
 from muster.journal import EventKind, History
 
 M = TypeVar("M", bound=BaseModel)
@@ -39,10 +40,16 @@ def reckoned(history: History) -> Reckoned | None:
     return part(history, "account", Reckoned)
 
 
+def blind_sides(book: Reckoned) -> tuple[Side, ...]:
+    """Whose history could not be read."""
+    return tuple(side for side in Side if not book.histories.get(side))
+
+
 def gaps(history: History) -> Iterator[tuple[str, float]]:
     """How long nobody started anything, for each handover, in words and seconds.
 
-    From the hold, or the last tick that the old scheduler still had in hand, to the release of the new one.
+    From the hold, or the watermark where that lies later, to the release of the new one. Between the last tick that the
+    old scheduler had in hand and the watermark, half a second at most, nothing is due.
     """
     for one in handovers(history):
         held_ns = one.drained.held_ns + _still_in_hand(one.drained.held, one.drained.watermark)

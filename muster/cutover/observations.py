@@ -133,9 +133,9 @@ class Drained(_Result):
     """Ticks that it had taken up, in the span that was looked at."""
     behind: tuple[TickOf, ...]
     """Ticks before the watermark that it had not."""
-    in_flight: int
-    """Runs that were at work when it was held."""
-    still_in_flight: int
+    in_flight: int | None
+    """Runs that were at work when it was held; `None`: it cannot say."""
+    still_in_flight: int | None
     """Of those, at work when they were no longer waited for."""
     waited_seconds: float
 
@@ -246,6 +246,8 @@ class Reckoned(_Result):
     lateness: Lateness | None
     out_of_order: Counts
     parameters: Counts
+    given: int = 0
+    """Runs of which a history says what they were given."""
     unclaimed: Counts
     """Started without a claim."""
     unrecorded: Counts

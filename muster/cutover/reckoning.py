@@ -1,7 +1,8 @@
 """Every due time accounted for: expected ticks against what both schedulers and the claims say became of them. Pure.
 
 Promises: what is expected comes from the definitions alone, by an engine that is neither scheduler's; a tick counts as
-started only where a history or a claim says so; whatever somebody started and nobody expected is told too.
+started only where a history or a claim says so, and of a scheduler that keeps no history its claims are the history;
+whatever somebody started and nobody expected is told too.
 """
 
 from collections import Counter, defaultdict
@@ -50,6 +51,8 @@ class Told:
     guarded: bool
     late: timedelta
     order: timedelta
+    translated: Sequence[Schedule] = ()
+    """Those that the new scheduler has otherwise, as it has them."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,18 @@ class _Ledger:
     def starts(self) -> dict[Tick, list[_Start]]:
         found: dict[Tick, list[_Start]] = defaultdict(list)
         for side, firings in self.told.firings.items():
-            for firing in firings or ():
+            for firing in self._claimed(side) if firings is None else firings:
                 if firing.stage.is_taken:
                     found[firing.tick].append(_Start(side, firing))
         return found
+
+    def _claimed(self, side: Side) -> list[Firing]:
+        """What stands in for a history that there is not."""
+        return [
+            Firing(schedule=claim.tick.schedule, at=claim.tick.at, run="", stage=Stage.DONE)
+            for claim in self.told.claims
+            if claim.holder == self.told.holders[side]
+        ]
 
     @cached_property
     def claims(self) -> dict[Tick, str]:
@@ -137,6 +148,7 @@ def reckon(told: Told) -> Reckoned:
         lateness=lateness,
         out_of_order=_counts(_out_of_order(flat, told.order), lambda s: s.words),
         parameters=_counts(_wrong_parameters(told, flat), lambda s: s.words),
+        given=sum(s.firing.parameters is not None for s in flat),
         unclaimed=_counts([s for s in flat if told.guarded and s.firing.tick not in book.claims
                            and s.firing.stage.is_over], lambda s: s.words),
         unrecorded=_counts([t for t in book.claims if t not in book.starts], _words),
@@ -203,11 +215,13 @@ def _out_of_order(starts: Sequence[_Start], patience: timedelta) -> list[_Start]
 
 
 def _wrong_parameters(told: Told, starts: Sequence[_Start]) -> list[_Start]:
-    asked = {schedule.name: dict(schedule.parameters) for schedule in told.schedules}
+    old = {schedule.name: dict(schedule.parameters) for schedule in told.schedules}
+    new = {schedule.name: dict(schedule.parameters) for schedule in told.translated}
+    asked = {Side.A: old, Side.B: {**old, **new}}
     return [
         s for s in starts
-        if s.firing.parameters is not None and s.firing.schedule in asked
-        and dict(s.firing.parameters) != asked[s.firing.schedule]
+        if s.firing.parameters is not None and s.firing.schedule in asked[s.side]
+        and dict(s.firing.parameters) != asked[s.side][s.firing.schedule]
     ]  # fmt: skip
 
 

@@ -89,7 +89,7 @@ def _facts(history: History, plan: Plan) -> Iterator[tuple[str, str]]:
         yield (
             f"{drained.out} to {activated.into}",
             f"watermark {drained.watermark:%H:%M:%S.%f}"[:-3]
-            + f"; {drained.in_flight} in flight, {activated.dropped} made ahead dropped{made_up}",
+            + f"; {_unless_unknown(drained.in_flight)} in flight, {activated.dropped} made ahead dropped{made_up}",
         )
     if book := reckoned(history):
         yield (
@@ -98,6 +98,10 @@ def _facts(history: History, plan: Plan) -> Iterator[tuple[str, str]]:
         )
         if book.claims:
             yield "claims", f"{book.claims:,} granted, {book.stopped} second runs stopped"
+
+
+def _unless_unknown(count: int | None) -> str:
+    return "nobody knows how many" if count is None else str(count)
 
 
 def sight(target: object) -> dict[str, str]:

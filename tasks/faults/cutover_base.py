@@ -5,6 +5,7 @@ ledger's schedules of its own.
 """
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from tasks.schedulers.prefect_api import Address, Api
 _ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
 POOLS = tuple(f"form-{number}" for number in range(1, 5))
 """As many as forms may run side by side: a worker serves a fixed set of pools."""
+_OUTWAIT_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Base:
     @contextmanager
     def pool(self) -> Iterator[str]:
         """A pool for one form, on both servers, open, and with nothing in it."""
-        name = self.free.pop()
+        name = self.free.pop(0)
         try:
             for colour in (BLUE, GREEN):
                 self.api(colour).patch(f"work_pools/{name}", {"is_paused": False})
@@ -55,7 +57,18 @@ class Base:
         rows = list(server.pages("deployments/filter", {"work_pools": {"name": {"any_": [pool]}}}))
         for row in rows:
             server.post(f"deployments/{row['id']}/pause_deployment", {})
+        self._outwait(server, [row["id"] for row in rows])
+        for row in rows:
             server.delete(f"deployments/{row['id']}")
+
+    def _outwait(self, server: Api, deployments: list[str]) -> None:
+        """A worker whose runs vanish under it falters, and the next form would be without it."""
+        at_work = {"deployment_id": {"any_": deployments}, "state": {"type": {"any_": ["PENDING", "RUNNING"]}}}
+        deadline = time.monotonic() + _OUTWAIT_SECONDS
+        while deployments and time.monotonic() < deadline:
+            if not server.post("flow_runs/count", {"flow_runs": at_work}):
+                return
+            time.sleep(0.5)
 
 
 @contextmanager
@@ -70,7 +83,7 @@ def blue_and_green(folder: Path) -> Iterator[Base]:
     sockets.mkdir(mode=0o700)
     try:
         pair = BlueGreen(folder / "servers", sockets, processes, url)
-        yield Base(folder, pair.start(POOLS, ()), url, pair, list(reversed(POOLS)))
+        yield Base(folder, pair.start(POOLS, ()), url, pair, list(POOLS))
     finally:
         processes.stop_all(signals=AT_ONCE)
         processes.close()

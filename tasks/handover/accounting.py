@@ -13,7 +13,7 @@ from muster.cutover.schedule import CalendarRule, Firing, Tick
 from muster.cutover.section import spec_of
 from muster.drill import Context
 from muster.errors import MusterError
-from tasks.handover.scene import active_of, claims_of, names_of, side_of, survey_of
+from tasks.handover.scene import active_of, claims_of, names_of, side_of, survey_of, translated
 from tasks.handover.ticking import expected
 
 TICKS = "ticks.jsonl"
@@ -48,6 +48,7 @@ def account(context: Context) -> Reckoned:
             guarded=spec.guarded,
             late=spec.late,
             order=spec.order,
+            translated=translated(context)[1],
         )
     )
 

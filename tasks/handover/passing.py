@@ -44,10 +44,13 @@ def drain(context: Context, out: Side, wave: int) -> Drained:
         held, held_ns = ledger.now(), context.clock.monotonic_ns()
         since = max(held - spec.look_back, survey_of(context).began)
         due = expected(schedules, scheduler, since, held + AHEAD)
-        firings = scheduler.history(names, since, held + AHEAD) or ()
-        line = border(due, firings, held, held - since)
-        in_flight = scheduler.at_work(names) or ()
-        left, waited = _wait_for(context, out, names) if spec.in_flight is InFlight.WAIT else (len(in_flight), 0.0)
+        firings = scheduler.history(names, since, held + AHEAD)
+        line = border(due, firings or (), held, held - since)
+        behind = unclaimed(context, ledger, line.behind, is_told=firings is not None)
+        at_work = scheduler.at_work(names)
+        left, waited = None if at_work is None else len(at_work), 0.0
+        if left is not None and spec.in_flight is InFlight.WAIT:
+            left, waited = outwait(context, out, names)
     return Drained(
         wave=wave,
         out=out,
@@ -57,18 +60,30 @@ def drain(context: Context, out: Side, wave: int) -> Drained:
         watermark=line.watermark,
         nearest_tick_seconds=_nearest(due, line.watermark),
         taken=len(line.taken),
-        behind=_kept(line.behind),
-        in_flight=len(in_flight),
+        behind=_kept(behind),
+        in_flight=None if at_work is None else len(at_work),
         still_in_flight=left,
         waited_seconds=round(waited, 3),
     )
+
+
+def unclaimed(context: Context, ledger: Ledger, ticks: Sequence[Tick], *, is_told: bool) -> tuple[Tick, ...]:
+    """Those that no job claimed. `is_told`: histories say that nobody took them up. Where nothing says so, none: what
+    is missed can be made up for by hand, what worked twice cannot be taken back.
+    """
+    if not ticks or not (is_told or spec_of(context.plan).guarded):
+        return ()
+    first, last = min(tick.at for tick in ticks), max(tick.at for tick in ticks)
+    found = ledger.claims_between({tick.schedule for tick in ticks}, first - timedelta(microseconds=1), last)
+    claimed = {(claim.schedule, claim.at) for claim in found}
+    return tuple(tick for tick in ticks if tick not in claimed)
 
 
 def _nearest(due: Sequence[Tick], watermark: datetime) -> float | None:
     return min((abs((tick.at - watermark).total_seconds()) for tick in due), default=None)
 
 
-def _wait_for(context: Context, out: Side, names: Sequence[str]) -> tuple[int, float]:
+def outwait(context: Context, out: Side, names: Sequence[str]) -> tuple[int, float]:
     """How many runs were still at work when patience ended, and how long they were waited for."""
     began, limit = time.monotonic(), spec_of(context.plan).in_flight_limit.total_seconds()
     scheduler = side_of(context, out)

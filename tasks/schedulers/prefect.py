@@ -101,13 +101,15 @@ class PrefectScheduler:
             )
         for pool in sorted({str(job.own.get("work_pool_name") or "") for job in jobs} - {""}):
             self._acts.make_pool(pool, jobs, reach)
-        flows = {name: self._api.post("flows/", {"name": name})["id"] for name in {_flow_of(job.name) for job in jobs}}
+        flows = {
+            name: self._api.post("flows/", {"name": name})["id"] for name in {forms.flow_of(job.name) for job in jobs}
+        }
         theirs: dict[str, list[Schedule]] = {job.name: [] for job in jobs}
         for schedule in schedules:
             theirs[schedule.job].append(schedule)
 
         def make(job: Job) -> None:
-            body = forms.created(job, theirs[job.name], flows[_flow_of(job.name)], reach.mark)
+            body = forms.created(job, theirs[job.name], flows[forms.flow_of(job.name)], reach.mark)
             self._api.post("deployments/", body)
 
         self._acts.each(make, jobs, reach)
@@ -224,10 +226,6 @@ def _assert_alone(others: Iterable[Known]) -> None:
 
 def _with_pool_type(known: Known, types: dict[str, str]) -> Job:
     return known.job.model_copy(update={"own": {**known.job.own, "pool_type": types.get(known.pool)}})
-
-
-def _flow_of(job: str) -> str:
-    return job.partition("/")[0]
 
 
 def open_scheduler(keys: dict[str, Any], _settings: Settings) -> PrefectScheduler:

@@ -7,6 +7,7 @@ names that schedule's id in `created_by`; `expected_start_time` stays the tick h
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
@@ -30,6 +31,8 @@ MARK = "muster:"
 """Begins the tag that a mirror puts on what it makes."""
 CAUGHT_UP = "muster "
 """Begins the idempotency key of a run that makes up for a tick."""
+ALONE = "muster-alone"
+"""Tag on a mirror's deployment of a job whose name names no flow. Flow and deployment both have the job's name then."""
 _OWNER = "owner:"
 _KEPT = (
     "path",
@@ -45,6 +48,7 @@ _KEPT = (
     "work_queue_name",
 )
 """Of a deployment, what makes the same one elsewhere."""
+_NOT_IN_NAMES = re.compile(r"[/%&<>]")
 _NOTHING: tuple[object, ...] = (None, [], {})
 """Left unsaid: a server answers with one of these where it was given another."""
 _STAGES = {
@@ -68,11 +72,12 @@ AT_WORK = {
 
 
 def job_of(deployment: Mapping[str, Any], flow: str) -> Job:
-    """A deployment is a job; a tag `owner:NAME` names its owner. A mirror's own mark is none of its tags."""
-    tags = tuple(tag for tag in deployment["tags"] if not tag.startswith(MARK))
+    """A deployment is a job; a tag `owner:NAME` names its owner. What a mirror noted for itself is none of its tags."""
+    tags = tuple(tag for tag in deployment["tags"] if not tag.startswith(MARK) and tag != ALONE)
+    is_alone = ALONE in deployment["tags"] and flow == deployment["name"]
     limit = deployment.get("global_concurrency_limit") or {}
     return Job(
-        name=f"{flow}/{deployment['name']}",
+        name=flow if is_alone else f"{flow}/{deployment['name']}",
         parameters=deployment["parameters"],
         tags=tags,
         owner=next((tag.removeprefix(_OWNER) for tag in tags if tag.startswith(_OWNER)), ""),
@@ -132,16 +137,27 @@ def _rule_of(said: Mapping[str, Any]) -> Rule | None:
     return None
 
 
+def flow_of(job: str) -> str:
+    """Name of the flow of a job of this name."""
+    return job.partition("/")[0]
+
+
+def deployment_of(job: str) -> str:
+    """Name of its deployment."""
+    return job.partition("/")[2] or job
+
+
 def created(job: Job, schedules: Sequence[Schedule], flow_id: str, mark: str = "") -> dict[str, Any]:
     """The deployment to create: paused, so that nothing is made ahead of it."""
+    noted = (f"{_OWNER}{job.owner}" if job.owner else "", MARK + mark if mark else "", "" if "/" in job.name else ALONE)
     own = {key: value for key, value in job.own.items() if key in _KEPT and value is not None}
     return {
         **own,
-        "name": job.name.partition("/")[2],
+        "name": deployment_of(job.name),
         "flow_id": flow_id,
         "paused": True,
         "parameters": dict(job.parameters),
-        "tags": [*job.tags, *([MARK + mark] if mark else [])],
+        "tags": list(dict.fromkeys([*job.tags, *filter(None, noted)])),
         "concurrency_limit": job.concurrency,
         "schedules": [
             {
@@ -174,6 +190,8 @@ def _said(rule: Rule) -> dict[str, Any]:
 def untold_of(job: Job, schedule: Schedule) -> tuple[str, ...]:
     """What Prefect could not carry exactly."""
     untold = []
+    if _NOT_IN_NAMES.search(job.name.replace("/", "", 1)) or not all((flow_of(job.name), deployment_of(job.name))):
+        untold.append(f"the name {job.name}: Prefect takes no / % & < > in that of a flow or a deployment")
     if isinstance(schedule.rule, CalendarRule):
         untold.append("an OnCalendar expression: write it as cron")
     if schedule.catch_up:

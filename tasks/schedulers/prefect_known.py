@@ -59,7 +59,7 @@ class Reading:
         wanted = set(jobs)
         for name in wanted:
             self._known.pop(name, None)
-        for names in batches(sorted({name.partition("/")[2] for name in wanted})):
+        for names in batches(sorted({forms.deployment_of(name) for name in wanted})):
             self._read({"deployments": {"name": {"any_": names}}})
         return [self._known[name] for name in sorted(wanted) if name in self._known]
 
