@@ -13,6 +13,7 @@ from muster.ledger import Ledger, open_ledger
 from tasks.postgres.binaries import wheel_binaries
 from tasks.postgres.server import Server
 from tasks.process import Processes
+from tests.contract import prefect_servers
 
 _numbers = count()
 
@@ -30,6 +31,13 @@ def postgres() -> Iterator[str]:
     finally:
         server.stop("immediate")  # a checkpoint of many databases takes long, and nothing here is kept
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_prefect_is_left() -> Iterator[None]:
+    """Servers that a case has started end with the session."""
+    yield
+    prefect_servers.stop()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

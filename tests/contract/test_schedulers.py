@@ -13,16 +13,9 @@ from muster.cutover.schedule import Cut, Dialect, Inventory, Job, Schedule, Tick
 from muster.errors import Refusal, StepError, SystemFailure
 from tasks.regions.patience import countdown
 from tasks.schedulers.scheduler import Reach, Scheduler
-from tests.contract import prefect_servers
 from tests.contract.scheduler_cases import CASES, SEEDS, Subject
 
 NOON = datetime(2026, 5, 29, 12, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _servers() -> Iterator[None]:
-    yield
-    prefect_servers.stop()
 
 
 @pytest.fixture(params=list(CASES))

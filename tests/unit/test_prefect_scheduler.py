@@ -250,6 +250,24 @@ def test_schedules_of_one_job_keep_their_names_on_another_server() -> None:
     assert {schedule.name for schedule in again.schedules} == names
 
 
+def test_a_job_from_a_crontab_keeps_its_name_and_is_told_from_one_that_only_looks_so() -> None:
+    server = PaperPrefect()
+    server.deploy("orders/orders")
+    (native,) = server.scheduler().inventory(Cut()).jobs
+    assert native.name == "orders/orders"
+    server = PaperPrefect()
+    scheduler, job = server.scheduler(), native.model_copy(update={"name": "orders", "owner": "data"})
+    rule = Schedule.model_validate(
+        {"name": "orders", "job": "orders", "rule": {"expression": "0 5 * * *", "form": "cron"}}
+    )
+    scheduler.mirror([job], [rule], REACH)
+    found = scheduler.inventory(Cut(names=("orders",)))
+    assert [(one.name, one.owner, one.tags) for one in found.jobs] == [("orders", "data", ("owner:data",))]
+    assert [one.name for one in found.schedules] == ["orders"]
+    scheduler.release({"orders"}, REACH)
+    assert scheduler.released({"orders"}) == {"orders"}
+
+
 def test_a_job_whose_schedules_cannot_all_be_handed_over_is_not_handed_over_in_part() -> None:
     server = PaperPrefect()
     server.deploy("shop/two", cron_row(1, slug="good"), cron_row(2, "2 2 * * *", slug="few", max_scheduled_runs=3))
@@ -523,6 +541,9 @@ def test_what_prefect_could_not_carry_is_told() -> None:
     late = schedule.model_copy(update={"catch_up": True, "jitter_seconds": 5.0})
     told = server.scheduler().untold(bare, late)
     assert [words.split()[0] for words in told] == ["catching", "a", "where", "the"]
+    for name in ("shop/orders/late", "50%", "/orders"):
+        (words,) = server.scheduler().untold(found.jobs[0].model_copy(update={"name": name}), schedule)
+        assert words.startswith(f"the name {name}")
     assert server.scheduler().untold(found.jobs[0], schedule) == ()
     night = Schedule.model_validate({**schedule.model_dump(), "rule": {"form": "calendar", "expression": "daily"}})
     assert server.scheduler().carried(night) is None
