@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from muster.cutover.checks import gap_is_short
-from muster.cutover.measuring import gap_of, handovers, reckoned
+from muster.cutover.measuring import WAYS, gap_of, handovers, reckoned
 from muster.cutover.observations import Surveyed, Translated
 from muster.cutover.ownership import Side
 from muster.cutover.section import spec_of
@@ -16,7 +16,7 @@ from muster.plan import Plan
 from muster.quantity import count_of
 from muster.summary import Measure, Phase
 
-_COUNTED = ("drain", "fence", "activate")
+_NOBODY = frozenset(step + way for step in ("drain", "fence", "activate") for way in WAYS)
 _LOAD = ("steady", "watch", "watch-back", "waves", "waves-back")
 
 
@@ -33,7 +33,7 @@ def tell(history: History, plan: Plan) -> Told:
 
 def _placed(phase: Phase) -> Phase:
     """Only between hold and release is nobody at work."""
-    lane = "recovery" if phase.name in _COUNTED else "load" if phase.name in _LOAD else "verification"
+    lane = "recovery" if phase.name in _NOBODY else "load" if phase.name in _LOAD else "verification"
     return phase.model_copy(update={"lane": lane, "counts": False})
 
 
