@@ -55,7 +55,7 @@ class Cutover:
 
     def history(self) -> History:
         with open_ledger(self.home.settings.ledger_url) as ledger:
-            return History(ledger.read_events(ledger.runs()[-1].run))
+            return History(ledger.read_events(ledger.runs(self.plan)[0].run))
 
     def active(self) -> list[Schedule]:
         found = self.scheduler(Side.A).inventory(Cut(tags=(self.plan,))).schedules
@@ -66,8 +66,8 @@ class Cutover:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             with open_ledger(self.home.settings.ledger_url) as ledger:
-                runs = ledger.runs()
-                if runs and step in History(ledger.read_events(runs[-1].run)).step_states():
+                runs = ledger.runs(self.plan)
+                if runs and step in History(ledger.read_events(runs[0].run)).step_states():
                     return
             time.sleep(0.1)
         raise TimeoutError(step)
