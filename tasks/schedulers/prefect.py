@@ -143,12 +143,12 @@ class PrefectScheduler:
             self._acts.shut(released, is_shut=False)
 
     def hold(self, schedules: Collection[str], reach: Reach) -> None:
-        """Shut the pools; or pause each deployment, which also takes back what was made ahead of it."""
+        """Shut the pools; or put each deployment to rest: its worker is given whatever is left of it."""
         held = self._whole(schedules)
         if self._has_pools:
             self._acts.shut(held, is_shut=True)
         else:
-            self._acts.pause(held, reach)
+            self.rest(schedules, reach)
 
     def rest(self, schedules: Collection[str], reach: Reach) -> None:
         """Pause each deployment; then delete what that leaves: runs that wait for a slot, or were just being made."""

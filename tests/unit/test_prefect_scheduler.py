@@ -340,14 +340,15 @@ def test_how_far_a_run_has_come(run: dict[str, Any], stage: Stage, is_at_work: b
     assert bool(scheduler.at_work({"shop/orders"})) == is_at_work
 
 
-def test_at_rest_no_run_is_left_that_somebody_could_take_up() -> None:
+@pytest.mark.parametrize(("verb", "gate"), [("rest", "pool"), ("rest", "deployment"), ("hold", "deployment")])
+def test_at_rest_no_run_is_left_that_somebody_could_take_up(verb: str, gate: str) -> None:
     server = PaperPrefect()
     row = server.deploy("shop/orders")
     for number in range(120):
         server.run(row, at(number), state_name="AwaitingConcurrencySlot")
     mine = server.run(row, at(1), auto_scheduled=False, created_by=None)
     retried = server.run(row, at(2), run_count=1)
-    server.scheduler().rest({"shop/orders"}, REACH)
+    getattr(server.scheduler(gate=gate), verb)({"shop/orders"}, REACH)
     assert server.runs == [mine, retried]
     assert row["paused"]
 
