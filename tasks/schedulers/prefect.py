@@ -5,19 +5,22 @@ same gate is never held or released in silence; whatever is changed is read back
 ever deleted, and each is paused before, since deleting alone leaves its runs.
 Traps of Prefect 3.8: creating a deployment that exists overwrites it; pausing a deployment deletes the runs made ahead
 of it, those that are due and not yet taken up too, but none that waits for a concurrency slot; a worker takes runs up
-ten seconds before they are due; a pause of the work pool ends that at once, and what was taken up before runs on.
+ten seconds before they are due; a pause of the work pool ends that, but for runs that it had just asked for; what was
+taken up before runs on.
 Not yet proven on Prefect Cloud.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import httpx
+from pydantic import Field
 
 from muster.cutover.schedule import CalendarRule, Cut, Dialect, Firing, Inventory, Job, Schedule, Stage, Tick
 from muster.errors import Refusal, SystemFailure
 from muster.identity import Identity
+from muster.quantity import Duration
 from muster.settings import Settings
 from tasks.schedulers import prefect_forms as forms
 from tasks.schedulers.prefect_acts import Acts
@@ -36,6 +39,8 @@ class Spec(Address):
     gate: Literal["pool", "deployment"] = "pool"
     """What is shut to hold schedules: their work pools, one call each; or, where a pool also serves others, each
     deployment, one call each."""
+    prefetch: Duration = Field(default="30s", validate_default=True, ge=timedelta())
+    """How far ahead workers take runs up, at most: a run that one has asked for and not taken up yet is taken back."""
     server: str = ""
     """The id that the server must prove to have, as `muster ready` shows it; empty: whichever answers there."""
 
@@ -48,7 +53,7 @@ class PrefectScheduler:
     def __init__(self, spec: Spec, transport: httpx.BaseTransport | None = None) -> None:
         self._spec = spec
         self._has_pools = spec.gate == "pool"
-        self._api = Api(Address(**spec.model_dump(exclude={"type", "gate", "server"})), transport)
+        self._api = Api(Address(**spec.model_dump(exclude={"type", "gate", "server", "prefetch"})), transport)
         self._reading = Reading(self._api)
         self._acts = Acts(self._api, self._reading)
 

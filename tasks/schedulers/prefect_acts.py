@@ -4,6 +4,7 @@ does nothing is a `SystemFailure`.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from muster.cutover.schedule import Firing, Job
@@ -54,6 +55,23 @@ class Acts:
                     "do it by hand, and find out who undoes it",
                 )
 
+    def withdraw(self, deployments: Sequence[Known], ahead: timedelta) -> None:
+        """Runs that a worker may have asked for and not taken up yet are gone: it finds them no more.
+
+        Once the pool is shut nobody asks for others; what the server makes anew meanwhile nobody gets.
+        """
+        until = (self._api.clock() or datetime.now(UTC)) + ahead
+        which = {
+            "flow_runs": {
+                "state": {"type": {"any_": ["SCHEDULED"]}},
+                "next_scheduled_start_time": {"before_": until.isoformat()},
+            },
+            "work_pools": {"name": {"any_": sorted({known.pool for known in deployments})}},
+            "sort": "ID_DESC",
+        }
+        waiting = [run["id"] for run in self._api.pages("flow_runs/filter", which)]
+        self._delete(waiting)
+
     def delete_runs(self, left: Callable[[], list[Firing]], reach: Reach) -> None:
         """These runs are gone, but for those that are taken up meanwhile; `left` says which there are still."""
         asked: set[str] = set()
@@ -61,10 +79,14 @@ class Acts:
             reach.seconds_left()
             if asked.issuperset(waiting):
                 raise SystemFailure(f"{self._api.url} said it deleted run {waiting[0]}, which is there", "delete it")
-            for ids in batches(waiting, DELETED_AT_ONCE):
-                only = {"id": {"any_": ids}, "state": {"type": {"any_": ["SCHEDULED"]}}}
-                self._api.post("flow_runs/bulk_delete", {"flow_runs": only, "limit": DELETED_AT_ONCE})
+            self._delete(waiting)
             asked.update(waiting)
+
+    def _delete(self, runs: Sequence[str]) -> None:
+        """Only while nobody has taken them up."""
+        for ids in batches(runs, DELETED_AT_ONCE):
+            only = {"id": {"any_": ids}, "state": {"type": {"any_": ["SCHEDULED"]}}}
+            self._api.post("flow_runs/bulk_delete", {"flow_runs": only, "limit": DELETED_AT_ONCE})
 
     def make_pool(self, pool: str, jobs: Sequence[Job], reach: Reach) -> None:
         """It is there; shut where it was not."""
