@@ -29,6 +29,8 @@ class FakeScheduler:
     unfit: tuple[Unfit, ...] = ()
     firings: dict[Tick, Firing] = field(default_factory=dict)
     keeps_history: bool = True
+    wakes_by_arming_alone: bool = False
+    """A release opens the gate, and no more, as Prefect's of a work pool does."""
     is_deaf: bool = False
     """It takes orders, says nothing against them, and follows none."""
     is_away: bool = False
@@ -103,7 +105,7 @@ class FakeScheduler:
         self._switch("arm", schedules, reach, active=True, shut=True)
 
     def release(self, schedules: Collection[str], reach: Reach) -> None:
-        self._switch("release", schedules, reach, active=True, shut=False)
+        self._switch("release", schedules, reach, active=None if self.wakes_by_arming_alone else True, shut=False)
 
     def hold(self, schedules: Collection[str], reach: Reach) -> None:
         self._switch("hold", schedules, reach, shut=True)

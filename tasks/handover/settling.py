@@ -34,6 +34,8 @@ def settle(context: Context) -> None:
             _make_up(context, ledger, home, min(_last_watermark(context, ledger), ledger.now()))
         else:
             _make_home(context, ledger, home, owners)
+        if _count(context, home.other) is not None:
+            side_of(context, home.other).rest(there(context, home.other), reach_of(context))
         owned = _owners(context, ledger)
         seen = HomeSeen(
             owner=min(owned, default=None),
@@ -70,8 +72,6 @@ def _make_home(context: Context, ledger: Ledger, home: Side, owners: set[Side]) 
     side_of(context, home).drop(line.taken, reach)
     side_of(context, home).release(names, reach)
     _make_up(context, ledger, home, held)
-    if _count(context, away) is not None:
-        side_of(context, away).rest(there(context, away), reach)
 
 
 def _hold_away(context: Context, away: Side, *, is_at_work: bool) -> None:
