@@ -74,6 +74,7 @@ def survey_schedulers(context: Context) -> Surveyed:
     if not active:
         raise Refusal("no active schedule is in the cut", "see `cutover.cut`: tags, owner and names must all hold")
     assert_computable(active, side_of(context, Side.A))
+    _assert_owned(context, [schedule.name for schedule in active])
     if tangle := tangle_of(spec, inventory, {side: target.scheduler(side) for side in Side}):
         raise Refusal(tangle, readiness.APART)
     return Surveyed(
@@ -83,6 +84,18 @@ def survey_schedulers(context: Context) -> Surveyed:
         waves=waves_of(spec, inventory),
         began=now_of(context),
     )
+
+
+def _assert_owned(context: Context, names: list[str]) -> None:
+    """Whoever else owns them is at work by right; an undo would give them back to it."""
+    holder = target_of(context).holder(Side.A)
+    with claims_of(context) as ledger:
+        owned = ledger.owners_of(names)
+    if strange := [tenure for tenure in owned.values() if tenure.holder != holder]:
+        raise Refusal(
+            f"{strange[0].schedule} is {strange[0].holder}'s by the ledger, not {holder}'s",
+            "hand over from whoever owns it, or find out who took it back without a cutover",
+        )
 
 
 def _see_clocks(context: Context, stage: str) -> None:

@@ -127,6 +127,38 @@ def test_what_begins_together_has_no_order() -> None:
     assert reckon(told(b=[firing(DUE[10], late=6.0), *B[1:]])).out_of_order.count == 0
 
 
+def test_of_a_scheduler_without_a_history_its_claims_are_the_history() -> None:
+    book = reckon(told(a=None))
+    assert (book.by_side, book.histories) == ({Side.A: 10, Side.B: 10}, {Side.A: False, Side.B: True})
+    assert [book.missed.count, book.unrecorded.count, book.misplaced.count, book.lost.count] == [0, 0, 0, 0]
+    assert sum(sum(c.started.values()) for c in book.columns) == 20
+    twice = reckon(told(a=None, b=[firing(DUE[9]), *B], refused=[DUE[9]]))
+    assert (twice.doubled.count, twice.stopped, twice.misplaced.count) == (1, 1, 1)
+    assert "by a" in twice.doubled.examples[0]
+    unclaimed = [claim for claim in clean().claims if claim.tick != DUE[9]]
+    assert reckon(told(a=None, claims=unclaimed)).missed.examples == (f"{NAME} of 2026-11-26 02:00:50",)
+
+
+def test_where_one_keeps_no_history_the_other_ones_must_still_be_whole() -> None:
+    assert reckon(told(a=None, b=B[:-1])).unrecorded.count == 1
+
+
+def test_each_side_is_held_to_the_parameters_that_it_was_to_give() -> None:
+    """A command line of a crontab is given as parameters to the flow that runs it."""
+    other = {"command": "x.sh"}
+    as_copied = [firing(tick, parameters=other) for tick in DUE[10:]]
+    translated = [SCHEDULE.model_copy(update={"parameters": other})]
+    assert reckon(told(b=as_copied)).parameters.count == 10
+    assert reckon(told(b=as_copied, translated=translated)).parameters.count == 0
+    assert reckon(told(translated=translated)).parameters.count == 10
+
+
+def test_runs_are_counted_of_which_somebody_says_what_they_were_given() -> None:
+    assert reckon(clean()).given == 20
+    assert reckon(told(b=[firing(tick, parameters=None) for tick in DUE[10:]])).given == 10
+    assert reckon(told(a=None, b=None)).given == 0
+
+
 def test_a_second_run_that_the_guard_stopped_is_counted_as_stopped() -> None:
     book = reckon(told(a=[*A, firing(DUE[10], late=0.3)], refused=[DUE[10]]))
     assert (book.doubled.count, book.stopped) == (1, 1)

@@ -21,10 +21,11 @@ from muster.cutover.observations import Drained, HomeSeen, Surveyed
 from muster.cutover.ownership import Side
 from muster.cutover.schedule import IntervalRule, Inventory, Job, Schedule, Stage, Tick
 from muster.drill import Context, Workspace
-from muster.errors import MusterError, StepError, SystemFailure
+from muster.errors import MusterError, Refusal, StepError, SystemFailure
 from muster.identity import Identity
 from muster.journal import EventKind, Journal
 from muster.ledger import Ledger, open_ledger
+from tasks.cutover import survey_schedulers
 from tasks.handover import passing, scene, settling
 from tests.fakes import FakeScheduler
 
@@ -508,6 +509,18 @@ def test_an_other_side_that_says_it_is_held_and_is_not_stops_the_undo(ledger: Le
 
 
 # The handover's own promises
+
+
+def test_what_another_owns_is_refused_before_anything_is_touched(ledger: Ledger) -> None:
+    """Somebody took it back by hand: an undo would bring it to its owner, which is not what was asked for."""
+    world = World(ledger, NEAR, ledger.now(), ledger.now(), {"commit": True})
+    survey_schedulers(world.context)
+    world.own({"x": A, "y": A})
+    survey_schedulers(world.context)
+    world.own({"x": B, "y": A})
+    with pytest.raises(Refusal, match="x is green's by the ledger, not blue's"):
+        survey_schedulers(world.context)
+    assert world.orders == []
 
 
 def handed(ledger: Ledger, **keys: object) -> World:
