@@ -38,12 +38,12 @@ def drain(context: Context, out: Side, wave: int) -> Drained:
     Standing(owner=out, released=frozenset({out})).after(Move.HOLD, out)
     with claims_of(context) as ledger:
         began = ledger.now()
-        ahead = expected(schedules, scheduler, began, began + spec.quiet + AHEAD)
+        ahead = due_of(context, schedules, began, began + spec.quiet + AHEAD)
         _sleep_until(context, ledger, quietest(ahead, began, began + spec.quiet))
         scheduler.hold(names, reach_of(context))
         held, held_ns = ledger.now(), context.clock.monotonic_ns()
         since = max(held - spec.look_back, survey_of(context).began)
-        due = expected(schedules, scheduler, since, held + AHEAD)
+        due = due_of(context, schedules, since, held + AHEAD)
         firings = scheduler.history(names, since, held + AHEAD)
         line = border(due, firings or (), held, held - since)
         behind = unclaimed(context, ledger, line.behind, is_told=firings is not None)
@@ -77,6 +77,11 @@ def unclaimed(context: Context, ledger: Ledger, ticks: Sequence[Tick], *, is_tol
     found = ledger.claims_between({tick.schedule for tick in ticks}, first - timedelta(microseconds=1), last)
     claimed = {(claim.schedule, claim.at) for claim in found}
     return tuple(tick for tick in ticks if tick not in claimed)
+
+
+def due_of(context: Context, schedules: Sequence[Schedule], after: datetime, until: datetime) -> list[Tick]:
+    """Due times by the definitions, which are the old scheduler's, whichever way they are handed over."""
+    return expected(schedules, side_of(context, Side.A), after, until)
 
 
 def _nearest(due: Sequence[Tick], watermark: datetime) -> float | None:
@@ -133,6 +138,8 @@ def activate(context: Context, drained: Drained) -> Activated:
     scheduler.release(names, reach)
     with claims_of(context) as ledger:
         released, released_ns = ledger.now(), context.clock.monotonic_ns()
+    behind |= _passed(context, drained, released)
+    keep = behind if spec.catch_up is CatchUp.RUN else set()
     started = scheduler.start(keep, reach) if keep else frozenset()
     return Activated(
         wave=drained.wave,
@@ -143,6 +150,15 @@ def activate(context: Context, drained: Drained) -> Activated:
         caught_up=_kept(started),
         skipped=_kept(behind - started),
     )
+
+
+def _passed(context: Context, drained: Drained, released: datetime) -> set[Tick]:
+    """Ticks beyond the watermark that came due while nobody was at work, and of which the new scheduler has no run."""
+    schedules, new = wave_of(context, drained.wave), drained.out.other
+    due = due_of(context, schedules, drained.watermark, released)
+    names = [schedule.name for schedule in schedules]
+    made = side_of(context, new).history(names, drained.watermark, released) or () if due else ()
+    return set(due) - {firing.tick for firing in made}
 
 
 def _kept(ticks: Sequence[Tick] | set[Tick] | frozenset[Tick]) -> tuple[TickOf, ...]:
