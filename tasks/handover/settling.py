@@ -71,7 +71,7 @@ def _make_home(context: Context, ledger: Ledger, home: Side, owners: set[Side]) 
     Standing(owner=home, released=frozenset()).after(Move.RELEASE, home)
     side_of(context, home).drop(line.taken, reach)
     side_of(context, home).release(names, reach)
-    _make_up(context, ledger, home, held)
+    _make_up(context, ledger, home, ledger.now())
 
 
 def _hold_away(context: Context, away: Side, *, is_at_work: bool) -> None:

@@ -5,6 +5,7 @@ is broken off before and after every order that it gives. A side that somebody b
 it answers; where it does not, nobody but the owner is at work, which the order of the drill's own steps sees to.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -444,6 +445,20 @@ def test_what_the_other_side_took_up_ahead_is_not_started_again_at_home(ledger: 
     assert tick not in world.sides[A].firings
     claimed = ledger.claim_tick("x", tick.at, HOLDERS[B])
     assert claimed.granted, "it is green's: the watermark lies after it"
+
+
+def test_what_falls_due_while_nobody_is_at_work_is_made_up_for(ledger: Ledger) -> None:
+    """Between the hold of the one and the release of the other, who is made ready only then."""
+    now = ledger.now()
+    world = World(ledger, NEAR, now + timedelta(seconds=0.3), now - NEAR)
+    world.own(dict.fromkeys(NAMES, B))
+    for name in NAMES:
+        world.put(A, name, "resting")
+        world.put(B, name, "at work")
+        world.sides[B].make(Tick(name, world.middle - NEAR), Stage.DONE)
+    world.sides[A].before_each = lambda verb: time.sleep(0.5 if verb == "arm" else 0)
+    settling.settle(world.context)
+    assert set(world.sides[A].firings) == {Tick(name, world.middle) for name in NAMES}
 
 
 # What cannot be said
