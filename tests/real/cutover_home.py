@@ -6,14 +6,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from muster.cutover.observations import Surveyed
 from muster.cutover.ownership import Side
-from muster.cutover.schedule import Cut, Schedule
+from muster.cutover.schedule import Cut
 from muster.journal import History
 from muster.ledger import open_ledger
 from muster.settings import Settings
@@ -57,10 +57,6 @@ class Cutover:
         with open_ledger(self.home.settings.ledger_url) as ledger:
             return History(ledger.read_events(ledger.runs(self.plan)[0].run))
 
-    def active(self) -> list[Schedule]:
-        found = self.scheduler(Side.A).inventory(Cut(tags=(self.plan,))).schedules
-        return [schedule for schedule in found if schedule.rule.form != "cron"]
-
     def step_began(self, step: str, seconds: float = 120) -> None:
         """Wait until the drill is in a step."""
         deadline = time.monotonic() + seconds
@@ -85,9 +81,11 @@ class Cutover:
         if side is Side.A:
             assert away == (0, 0), found
 
-    def assert_every_tick_once(self, since: datetime, seconds: float = 30) -> None:
-        """Every due time since then was claimed once, though the drill was killed in between."""
-        schedules = self.active() or []
+    def assert_every_tick_once(self, seconds: float = 30) -> None:
+        """Every due time since the survey was claimed, though the drill was killed in between."""
+        survey = self.history().result("survey", Surveyed)
+        assert survey is not None
+        since, schedules = survey.began, [s for s in survey.inventory.schedules if s.rule.form != "cron"]
         with open_ledger(self.home.settings.ledger_url) as ledger:
             until = ledger.now()
             due = set(expected(schedules, self.scheduler(Side.A), since, until))

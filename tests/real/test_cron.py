@@ -26,6 +26,7 @@ from tasks.schedulers.cron import open_scheduler
 from tasks.schedulers.scheduler import Reach, Scheduler
 from tasks.schedulers.zones import machine_zone
 
+pytestmark = pytest.mark.timeout(600)  # cron counts in minutes
 INSIDE = """
 set -e
 for node in null zero full random urandom tty; do touch dev/$node; mount --bind /dev/$node dev/$node; done
