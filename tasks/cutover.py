@@ -268,9 +268,8 @@ def remove_copies(context: Context) -> None:
     survey = context.history.result("survey", Surveyed)
     if survey is None or _is_kept(context):
         return
-    passing.outwait(
-        context, Side.B, settling.there(context, Side.B)
-    )  # a run whose job is taken away from under it is lost
+    copies = settling.there(context, Side.B)
+    passing.outwait(context, Side.B, copies)  # a run whose job is taken away from under it is lost
     side_of(context, Side.B).remove([job.name for job in survey.inventory.jobs], reach_of(context))
 
 

@@ -107,7 +107,7 @@ def installed(base: Base, folder: Path, form: str, **cutover: Any) -> Iterator[C
     with base.pool() as pool:
         start_canaries(base, form, pool)
         quick = {"steady": "3s", "watch": "8s", "commit": False, **cutover}
-        plan = plan_of(base, form, {}, {}, quick).model_dump(mode="json", exclude_none=True)
+        plan = plan_of(base, form, {}, {"patience": "10s"}, quick).model_dump(mode="json", exclude_none=True)
         plans = folder / "plans"
         plans.mkdir()
         (plans / f"{form}.yaml").write_text(yaml.safe_dump(plan))
