@@ -146,7 +146,7 @@ def reckon(told: Told) -> Reckoned:
         misplaced=_counts(misplaced, lambda s: f"{s.words}, {book.owner(s.firing.tick)}'s to start"),
         late=late,
         lateness=lateness,
-        out_of_order=_counts(_out_of_order(flat, told.order), lambda s: s.words),
+        out_of_order=_counts(_out_of_order(_in_turn(book, flat), told.order), lambda s: s.words),
         parameters=_counts(_wrong_parameters(told, flat), lambda s: s.words),
         given=sum(s.firing.parameters is not None for s in flat),
         unclaimed=_counts([s for s in flat if told.guarded and s.firing.tick not in book.claims
@@ -176,13 +176,9 @@ def _ended_well(start: _Start) -> bool:
 
 
 def _lateness(book: _Ledger, starts: Sequence[_Start]) -> tuple[Counts, Lateness | None]:
-    """Of runs that were started in their turn: what was made up for is late by its nature, and told apart."""
+    """What was made up for counts as well: else a scheduler that starts nothing would be made good by the next one."""
     found = sorted(
-        (
-            ((s.firing.started - s.firing.at).total_seconds(), s.words)
-            for s in starts
-            if s.firing.started is not None and s.firing.tick not in book.caught_up
-        ),
+        (((s.firing.started - s.firing.at).total_seconds(), s.words) for s in starts if s.firing.started is not None),
         reverse=True,
     )
     if not found:
@@ -195,6 +191,11 @@ def _lateness(book: _Ledger, starts: Sequence[_Start]) -> tuple[Counts, Lateness
         p95=round(seconds[min(len(seconds) - 1, int(len(seconds) * 0.95))], 3),
         most=round(seconds[-1], 3),
     )
+
+
+def _in_turn(book: _Ledger, starts: Sequence[_Start]) -> list[_Start]:
+    """Without what was made up for, which is overtaken by its nature."""
+    return [start for start in starts if start.firing.tick not in book.caught_up]
 
 
 def _out_of_order(starts: Sequence[_Start], patience: timedelta) -> list[_Start]:
