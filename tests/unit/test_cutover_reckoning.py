@@ -166,7 +166,7 @@ def test_a_second_run_that_the_guard_stopped_is_counted_as_stopped() -> None:
 
 
 @pytest.mark.parametrize(("late", "count"), [(2.5, 0), (20.0, 1)])
-def test_what_was_caught_up_is_the_new_ones_and_overtaken_by_right_but_late_like_others(late: float, count: int) -> None:
+def test_what_was_caught_up_may_be_overtaken_and_is_late_like_others(late: float, count: int) -> None:
     moved = told(a=A[:-1], b=[firing(DUE[9], late=late), *B], handovers=[(handover([DUE[9]]), frozenset({NAME}))])
     book = reckon(moved)
     assert (book.misplaced.count, book.late.count, book.missed.count, book.caught_up) == (0, count, 0, 1)
