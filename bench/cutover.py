@@ -56,14 +56,15 @@ class Moved:
 
 
 def make(server: Api, count: int) -> None:
-    """So many deployments, each due once an hour at a minute of its own."""
+    """So many deployments, each due once a day, some hours from now: there is nobody to run them."""
     server.post("work_pools/", {"name": _POOL, "type": POOL_TYPE})
     flow = server.post("flows/", {"name": "bench"})["id"]
 
     def one(number: int) -> None:
         own = {"entrypoint": ENTRYPOINT, "path": ".", "work_pool_name": _POOL, "enforce_parameter_schema": False}
         job = Job(name=f"bench/job-{number:05d}", tags=("bench",), own=own)
-        rule = CronRule(expression=f"{number % 60} * * * *", timezone="Europe/Berlin")
+        hour = (datetime.now(UTC).hour + 8 + number % 6) % 24
+        rule = CronRule(expression=f"{number % 60} {hour} * * *", timezone="Europe/Berlin")
         made = server.post("deployments/", forms.created(job, [Schedule(name=job.name, job=job.name, rule=rule)], flow))
         server.post(f"deployments/{made['id']}/resume_deployment", {})
 
