@@ -4,12 +4,11 @@ from pathlib import Path
 
 from muster.cutover.schedule import Cut, Inventory
 from muster.cutover.spec import CutoverSpec
-from tasks.regions.patience import countdown
 from tasks.schedulers.scheduler import Reach
 from tests.contract.prefect_servers import POOL
 from tests.contract.scheduler_cases import CASES
 
-REACH = Reach("plan/run 1", countdown(60))
+REACH = Reach("plan/run 1", lambda: 60.0)
 OWN = {"entrypoint": "flows/command.py:command", "work_pool_name": POOL}
 SPEC = CutoverSpec.model_validate({"jobs": [{"jobs": ["*"], "own": OWN}]})
 

@@ -16,14 +16,13 @@ from muster.cutover.spec import CutoverSpec
 from muster.errors import MusterError, Refusal, StepError, SystemFailure, UsageError
 from muster.settings import Settings
 from tasks.handover.waves import tangle_of, waves_of
-from tasks.regions.patience import countdown
 from tasks.schedulers.prefect import PrefectScheduler, open_scheduler
 from tasks.schedulers.prefect_api import PAGE, Address, Api
 from tasks.schedulers.scheduler import Reach
 from tests.unit.paper_prefect import API, PaperPrefect, cron_row
 
 NOON = datetime(2026, 5, 29, 12, tzinfo=UTC)
-REACH = Reach("run 1", countdown(60))
+REACH = Reach("run 1", lambda: 60.0)
 KEY = "pnu_sesame"
 Answers = Callable[[httpx.Request], httpx.Response]
 
