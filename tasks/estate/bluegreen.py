@@ -194,3 +194,4 @@ def make_canaries(server: Api, jobs: Sequence[Canary]) -> None:
         if server.get(f"deployments/name/{job.name}") is None:
             made = server.post("deployments/", forms.created(job, schedules, flow))
             server.post(f"deployments/{made['id']}/resume_deployment", {})
+            server.post(f"deployments/{made['id']}/schedule", {})  # what is due before the server looks would be missed

@@ -156,7 +156,7 @@ def test_a_plan_says_how_often_exactly_if_its_drill_can_look(kind: str) -> None:
     from flows.registry import drill_of
 
     spark = {"workload": {"type": "sql"}}
-    section = {"restore": {"database": "shop"}, "failover": {"scenario": "kill"}, "spark": spark}[kind]
+    section = {"restore": {"database": "shop"}, "failover": {"scenario": "kill"}, "spark": spark, "cutover": {}}[kind]
     content = {"name": "a-plan", "kind": kind, "environment": "test", "owner": "me", "target": {"type": "paper"}}
     plan = Plan.model_validate({**content, kind: section})
     assert (plan.look_every is not None) == (drill_of(kind).ready is not None)
