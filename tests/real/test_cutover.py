@@ -75,13 +75,10 @@ def test_foreseeing_a_cutover_touches_nothing(base: Base, tmp_path: Path) -> Non
     ("step", "commit", "side"),
     [
         ("mirror", False, Side.A),
-        ("arm", False, Side.A),
         ("drain", False, Side.A),
         ("fence", False, Side.A),
         ("activate", False, Side.A),
-        ("drain-back", False, Side.A),
         ("fence-back", False, Side.A),
-        ("drain", True, Side.A),
         ("fence", True, Side.B),
         ("activate", True, Side.B),
     ],
