@@ -10,6 +10,7 @@ taken up before runs on.
 Not yet proven on Prefect Cloud.
 """
 
+import time
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -41,6 +42,8 @@ class Spec(Address):
     deployment, one call each."""
     prefetch: Duration = Field(default="30s", validate_default=True, ge=timedelta())
     """How far ahead workers take runs up, at most: a run that one has asked for and not taken up yet is taken back."""
+    settle: Duration = Field(default="1s", validate_default=True, ge=timedelta())
+    """How long a round of the server's scheduler is outwaited that began before a deployment was paused."""
     server: str = ""
     """The id that the server must prove to have, as `muster ready` shows it; empty: whichever answers there."""
 
@@ -53,7 +56,7 @@ class PrefectScheduler:
     def __init__(self, spec: Spec, transport: httpx.BaseTransport | None = None) -> None:
         self._spec = spec
         self._has_pools = spec.gate == "pool"
-        self._api = Api(Address(**spec.model_dump(exclude={"type", "gate", "server", "prefetch"})), transport)
+        self._api = Api(Address(**spec.model_dump(exclude={"type", "gate", "server", "prefetch", "settle"})), transport)
         self._reading = Reading(self._api)
         self._acts = Acts(self._api, self._reading)
 
@@ -148,12 +151,19 @@ class PrefectScheduler:
             self._acts.shut(released, is_shut=False)
 
     def hold(self, schedules: Collection[str], reach: Reach) -> None:
-        """Shut the pools; or put each deployment to rest: its worker is given whatever is left of it."""
+        """Shut the pools, and take back what workers may have in hand; or put each deployment to rest, twice.
+
+        A worker is given whatever is left of a deployment, and a round of the server's scheduler that began before the
+        pause may still leave something: it is outwaited.
+        """
         held = self._whole(schedules)
         if self._has_pools:
             self._acts.shut(held, is_shut=True)
+            self._acts.withdraw(held, self._spec.prefetch)
         else:
             self.rest(schedules, reach)
+            time.sleep(min(self._spec.settle.total_seconds(), reach.seconds_left()))
+            self._acts.delete_runs(lambda: self._reading.waiting(held), reach)
 
     def rest(self, schedules: Collection[str], reach: Reach) -> None:
         """Pause each deployment; then delete what that leaves: runs that wait for a slot, or were just being made."""

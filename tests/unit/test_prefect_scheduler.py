@@ -209,7 +209,7 @@ def test_a_run_that_moves_while_pages_are_turned_is_one_firing() -> None:
     assert len(found) == len({firing.run for firing in found}) == 250
 
 
-def test_ten_thousand_deployments_are_read_by_pages_and_held_by_two_calls() -> None:
+def test_ten_thousand_deployments_are_read_by_pages_and_held_by_a_few_calls() -> None:
     server = PaperPrefect()
     for number in range(10_000):
         server.deploy(f"flow{number % 7}/job{number // 7}", cron_row(number))
@@ -218,10 +218,27 @@ def test_ten_thousand_deployments_are_read_by_pages_and_held_by_two_calls() -> N
     assert len(found.schedules) == len({schedule.name for schedule in found.schedules}) == 10_000
     assert len(server.asked) == 51 + 1 + 1  # pages that overlap by a row; flows; pools
     names = [schedule.name for schedule in found.schedules]
-    for verb in (scheduler.hold, scheduler.release):
+    gate = [("PATCH", "work_pools/pool"), ("GET", "work_pools/pool")]
+    in_hand = [("GET", "health"), ("POST", "flow_runs/filter")]
+    for verb, asked in ((scheduler.hold, gate + in_hand), (scheduler.release, gate)):
         server.asked.clear()
         verb(names, REACH)
-        assert server.asked == [("PATCH", "work_pools/pool"), ("GET", "work_pools/pool")]
+        assert server.asked == asked
+
+
+def test_a_run_that_a_worker_may_have_in_hand_is_taken_back_when_its_pool_is_shut() -> None:
+    server = PaperPrefect()
+    server.deploy("shop/orders", cron_row(1))
+    scheduler = server.scheduler()
+    scheduler.inventory(Cut())
+    asked: list[object] = []
+    post = scheduler._api.post
+    scheduler._api.post = lambda path, body: asked.append((path, body)) or post(path, body)  # type: ignore[method-assign]
+    scheduler.hold(["shop/orders"], REACH)
+    (path, body), *_ = asked
+    assert path == "flow_runs/filter"
+    assert body["work_pools"] == {"name": {"any_": ["pool"]}}  # type: ignore[index]
+    assert body["flow_runs"]["state"] == {"type": {"any_": ["SCHEDULED"]}}  # type: ignore[index]
 
 
 # Names
