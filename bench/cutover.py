@@ -120,7 +120,7 @@ def cut_over(folder: Path, apis: dict[str, str], ledger: str) -> tuple[float, in
     failed = [f for f in trials[0].findings if f.verdict == "fail"]
     if trials[0].outcome is Outcome.ABORTED or failed:
         raise AssertionError(f"the cutover {trials[0].outcome}: {failed or trials[0].ending}")
-    there = Api(Address(api=apis[GREEN])).post("deployments/count", {"deployments": {"paused": {"eq": False}}})
+    there = Api(Address(api=apis[GREEN])).post("deployments/count", {"deployments": {"tags": {"all_": ["bench"]}}})
     return seconds, int(there), gap_of(seen[0]) or 0.0, _steps(seen[0])
 
 
