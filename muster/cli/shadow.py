@@ -6,6 +6,7 @@ the cutover could begin.
 
 import json
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +18,9 @@ from muster.report.wording import moment
 from muster.settings import Settings
 from muster.verdict import ExitCode
 
+if TYPE_CHECKING:
+    from tasks.handover.shadowing import Foreseen
+
 _SHOWN = 20
 
 
@@ -25,9 +29,9 @@ def shadow_only(settings: Settings, plan: Plan, *, as_json: bool) -> int:
     if plan.kind != "cutover":
         raise UsageError(f"plan {plan.name} is of kind {plan.kind!r}", "--shadow-only is for cutovers")
     from flows.registry import open_target
-    from tasks.handover.shadowing import Foreseen, foresee
+    from tasks.handover.shadowing import foresee
 
-    seen: Foreseen = foresee(open_target(plan.target, settings), plan, datetime.now(UTC))
+    seen = foresee(open_target(plan.target, settings), plan, datetime.now(UTC))
     if as_json:
         print(json.dumps(seen.model_dump(mode="json"), indent=2))
     else:
@@ -35,7 +39,7 @@ def shadow_only(settings: Settings, plan: Plan, *, as_json: bool) -> int:
     return ExitCode.PASS if seen.is_fit else ExitCode.FAIL
 
 
-def _tell(seen: "Foreseen", console: Console) -> None:  # type: ignore[name-defined] # noqa: F821 - imported when it runs
+def _tell(seen: "Foreseen", console: Console) -> None:
     console.print(f"{seen.old} -> {seen.new}", highlight=False)
     table = Table("schedule", "rule", "next", "there", box=None, pad_edge=False, header_style="dim")
     for row in seen.schedules[:_SHOWN]:

@@ -6,7 +6,6 @@ are compared as well, since an engine of ours could share a mistake of ours.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from heapq import merge
 from itertools import islice
 
 from pydantic import BaseModel, ConfigDict
@@ -96,9 +95,9 @@ def shadow(
     for schedule in here:
         mine = _ahead(schedule, old, now, until, spec.shadow_ticks)
         theirs = _ahead(there.get(schedule.name), new, now, until, spec.shadow_ticks)
-        if len(mine) == spec.shadow_ticks:
+        if cut := [told[-1] for told in (mine, theirs) if len(told) == spec.shadow_ticks]:
             cut_short += 1
-            last = min(mine[-1], theirs[-1]) if theirs else mine[-1]
+            last = min(cut)  # only who was cut off may end earlier than the other
             mine, theirs = [t for t in mine if t <= last], [t for t in theirs if t <= last]
         odd = set(mine) ^ set(theirs)
         doubts: set[datetime] = set()
@@ -121,7 +120,7 @@ def shadow(
         schedules=len(here),
         cut_short=cut_short,
         different=different,
-        differences=tuple(islice(merge(differences, different_told), _EXAMPLES)),
+        differences=(*differences, *different_told)[:_EXAMPLES],
         told=told,
         told_different=len(wrong),
         doubtful=unsure,

@@ -1,6 +1,6 @@
 """Scheduler `prefect`: a Prefect 3 server, or a Cloud workspace, by the URL of its API or by a profile.
 
-Promises: a handover waits for one call a work pool, however many deployments there are; what else goes through the
+Promises: a handover waits for a few calls a work pool, however many deployments there are; what else goes through the
 same gate is never held or released in silence; whatever is changed is read back; only what a mirror of ours made is
 ever deleted, and each is paused before, since deleting alone leaves its runs.
 Traps of Prefect 3.8: creating a deployment that exists overwrites it; pausing a deployment deletes the runs made ahead

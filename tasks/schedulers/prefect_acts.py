@@ -71,6 +71,8 @@ class Acts:
         }
         waiting = [run["id"] for run in self._api.pages("flow_runs/filter", which)]
         self._delete(waiting)
+        if waiting and (left := set(waiting) & {run["id"] for run in self._api.pages("flow_runs/filter", which)}):
+            raise SystemFailure(f"{self._api.url} said it deleted run {min(left)}, which is there", "delete it")
 
     def delete_runs(self, left: Callable[[], list[Firing]], reach: Reach) -> None:
         """These runs are gone, but for those that are taken up meanwhile; `left` says which there are still."""
