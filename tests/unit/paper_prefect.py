@@ -211,4 +211,7 @@ def _runs(row: Row, only: Row) -> bool:
         <= datetime.fromisoformat(due["before_"])
     )
     is_so = not state or row["state_type"] in types or row["state_name"] in names
-    return row["deployment_id"] in only["deployment_id"]["any_"] and is_due and is_so
+    soon = only.get("next_scheduled_start_time")
+    is_soon = soon is None or row["expected_start_time"] <= soon["before_"]
+    wanted = only.get("deployment_id")
+    return (wanted is None or row["deployment_id"] in wanted["any_"]) and is_due and is_so and is_soon

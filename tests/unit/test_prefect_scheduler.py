@@ -226,19 +226,20 @@ def test_ten_thousand_deployments_are_read_by_pages_and_held_by_a_few_calls() ->
         assert server.asked == asked
 
 
-def test_a_run_that_a_worker_may_have_in_hand_is_taken_back_when_its_pool_is_shut() -> None:
+@pytest.mark.parametrize("is_done", [True, False])
+def test_a_run_that_a_worker_may_have_in_hand_is_taken_back_when_its_pool_is_shut(is_done: bool) -> None:
     server = PaperPrefect()
-    server.deploy("shop/orders", cron_row(1))
-    scheduler = server.scheduler()
-    scheduler.inventory(Cut())
-    asked: list[object] = []
-    post = scheduler._api.post
-    scheduler._api.post = lambda path, body: asked.append((path, body)) or post(path, body)  # type: ignore[method-assign]
-    scheduler.hold(["shop/orders"], REACH)
-    (path, body), *_ = asked
-    assert path == "flow_runs/filter"
-    assert body["work_pools"] == {"name": {"any_": ["pool"]}}  # type: ignore[index]
-    assert body["flow_runs"]["state"] == {"type": {"any_": ["SCHEDULED"]}}  # type: ignore[index]
+    row = server.deploy("shop/orders", cron_row(1))
+    now = datetime.now(UTC)
+    soon, later = (server.run(row, (now + timedelta(seconds=s)).isoformat()) for s in (5, 300))
+    taken = server.run(row, now.isoformat(), "PENDING")
+    if not is_done:
+        server._delete_runs = lambda _body: {"deleted": []}  # type: ignore[method-assign]
+        with pytest.raises(SystemFailure, match=f"said it deleted run {soon['id']}"):
+            server.scheduler().hold({"shop/orders"}, REACH)
+        return
+    server.scheduler().hold({"shop/orders"}, REACH)
+    assert server.runs == [later, taken]
 
 
 # Names
