@@ -238,7 +238,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class TlogProof:
-    """The place of an entry in a log: its index, the inclusion proof, the signed head, and the entry itself if given."""
+    """An entry's place in a log: its index, the inclusion proof, the signed head, and the entry itself if given."""
 
     index: int
     hashes: tuple[bytes, ...]
