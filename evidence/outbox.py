@@ -19,7 +19,7 @@ from evidence.bundle import Sealed
 from evidence.errors import AlreadyDifferent, EvidenceError, StoreError, StoreUnreachable
 from evidence.names import is_portable
 from evidence.statement import canonical
-from evidence.store import Receipt, Store
+from evidence.stores import Receipt, Store
 
 _NUMBER = re.compile(r"[0-9]{8,}")
 _TICKET = "bundle.json"

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from evidence.errors import StoreUnreachable
-from evidence.store import Store, open_store
+from evidence.stores import Store, open_store
 from muster.clock import SystemClock
 from muster.conduct import Conductor
 from muster.drill import Drill

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from evidence.errors import EvidenceError
 from evidence.outbox import Delivery, Outbox, Waiting
-from evidence.store import Store
+from evidence.stores import Store
 from muster.cadence.spec import Cadence
 from muster.clock import Clock
 from muster.drill import Drill, Workspace

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evidence.outbox import Delivery
-from evidence.store import Store
+from evidence.stores import Store
 from muster import approval, preflight, unrun
 from muster.clock import Clock
 from muster.closing import Closing

@@ -25,7 +25,7 @@ from botocore.exceptions import ClientError
 from evidence.bundle import Sealed
 from evidence.errors import AlreadyDifferent, StoreError, StoreUnreachable
 from evidence.outbox import Outbox
-from evidence.store import Receipt, Store, open_store
+from evidence.stores import Receipt, Store, open_store
 
 CREDENTIALS = ("drill", "drill-secret")
 WEED = Path(sys.executable).with_name("weed")

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import pytest
 import yaml
 
-from evidence.store import open_store
+from evidence.stores import open_store
 from evidence.verifier import verify
 from flows.remote import end_forgotten
 from muster.journal import EventKind, History, RunState

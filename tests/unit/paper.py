@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from evidence.store import DirectoryStore
+from evidence.stores import DirectoryStore
 from evidence.verifier import verify
 from muster.clock import SystemClock
 from muster.conduct import Conductor

@@ -14,7 +14,7 @@ from evidence.bundle import Sealed, seal
 from evidence.errors import AlreadyDifferent, EvidenceError, StoreError, StoreUnreachable
 from evidence.keys import ensure_key_pair, load_signer
 from evidence.outbox import Delivery, Outbox
-from evidence.store import DirectoryStore, Receipt, open_store
+from evidence.stores import DirectoryStore, Receipt, open_store
 from evidence.verifier import verify
 
 

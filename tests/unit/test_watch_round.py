@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from evidence.store import DirectoryStore
+from evidence.stores import DirectoryStore
 from muster.cadence.dues import dues_after
 from muster.cards import PlanCard, card_of
 from muster.clock import SystemClock

@@ -1,0 +1,83 @@
+"""What every store promises, and what it says of a thing it holds.
+
+Promises: a key is written once, whole or not at all; the same bytes again are success, other bytes are
+`AlreadyDifferent`; what arrives is proved by its SHA-256; every wait for a server is bounded.
+Idea: restic's backend interface, one suite of promises for every implementation.
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from evidence.errors import AlreadyDifferent, StoreError
+from evidence.names import is_portable
+
+LockMode = Literal["COMPLIANCE", "GOVERNANCE"]
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the store says it holds under a key: SHA-256 (hex), size in bytes, and how long it is locked, if at all."""
+
+    key: str
+    sha256: str
+    size: int
+    version: str | None = None
+    lock_mode: str | None = None
+    locked_until: datetime | None = None
+    created: bool = False
+    """True only for the `put` that wrote it."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The receipt in JSON types."""
+        until = self.locked_until.isoformat() if self.locked_until else None
+        return asdict(self) | {"locked_until": until}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Receipt":
+        """The receipt that `as_json` gave."""
+        until = content["locked_until"]
+        return cls(**content | {"locked_until": datetime.fromisoformat(until) if until else None})
+
+
+class Store(Protocol):
+    """What every store promises. All raise `StoreUnreachable` when it does not answer, `StoreError` when it refuses."""
+
+    def put(self, key: str, path: Path, sha256: str) -> Receipt:
+        """Keep the file at `path` under `key`, once. Raises `AlreadyDifferent`; `StoreError` if it is not `sha256`."""
+        ...
+
+    def head(self, key: str) -> Receipt | None:
+        """What is kept under `key`, if anything."""
+        ...
+
+    def get(self, key: str, to: Path) -> str:
+        """Bring the bytes under `key` to the file `to`; their SHA-256 (hex) as received."""
+        ...
+
+    def keys(self, prefix: str = "") -> tuple[str, ...]:
+        """All keys that begin with `prefix`, sorted."""
+        ...
+
+
+class NotThere(StoreError):
+    """Nothing is kept under the key."""
+
+
+def assert_key(key: str) -> None:
+    """Raise `StoreError` unless the key is one that may stand in a store."""
+    if not is_portable(key) or key.startswith("."):
+        raise StoreError(f"{key!r} is no key", "use letters, digits and ._+=,@- in each part, not .. or a dot first")
+
+
+def already_different(key: str, where: object) -> AlreadyDifferent:
+    """The error to raise: the key is taken by other bytes."""
+    return AlreadyDifferent(
+        f"{where} holds other bytes under {key}", "find out who wrote them; sealed evidence is never replaced"
+    )
+
+
+def not_there(key: str, where: object) -> NotThere:
+    """The error to raise: the key is free."""
+    return NotThere(f"{where} holds nothing under {key}", "list what is there, or name another store")
