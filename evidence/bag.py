@@ -14,9 +14,13 @@ LABELS: Final = "bag-info.txt"
 MANIFEST: Final = "manifest-sha256.txt"
 TAG_MANIFEST: Final = "tagmanifest-sha256.txt"
 ENVELOPE: Final = "statement.dsse.json"
+TEST_RESULT: Final = "test-result.dsse.json"
+"""Since format 2."""
 KEY: Final = "key.pub"
 PAYLOAD: Final = "data/"
 TAGS: Final = frozenset({DECLARATION, LABELS, MANIFEST, TAG_MANIFEST, ENVELOPE, KEY})
+"""Those that every bundle has."""
+OPTIONAL_TAGS: Final = frozenset({TEST_RESULT})
 
 DECLARED: Final = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 NAME_LABEL: Final = "External-Identifier"

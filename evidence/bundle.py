@@ -4,6 +4,7 @@ Promises: the same input gives the same bytes; what is hashed is what was writte
 under its name whole and durable, or not at all.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from evidence.envelope import sign
 from evidence.errors import SealError
 from evidence.keys import public_key_of
 from evidence.names import find_clash, is_portable
-from evidence.statement import statement
+from evidence.statement import PredicateType, statement
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer  # type: ignore[attr-defined]  # re-exported without saying so
@@ -38,11 +39,14 @@ def seal(
     signer: "Signer",
     destination: Path,
     info: Mapping[str, str],
+    predicate_type: PredicateType = PredicateType.DRILL_RUN,
+    test_result: Mapping[str, Any] | None = None,
 ) -> Sealed:
     """Seal `members` (name below `data/` to file or bytes) into `destination`, which ends in `.tar.gz`.
 
-    `predicate` is JSON-able; `info` are the bag's labels, signed like the payload. Raises `SealError`; the trap: a
-    file that grows while it is sealed is refused, so close logs first.
+    `predicate` is JSON-able; `info` are the bag's labels, signed like the payload; `test_result` is the predicate of
+    an in-toto test result about the same files. Raises `SealError`; the trap: a file that grows while it is sealed is
+    refused, so close logs first.
     """
     name = destination.name.removesuffix(bag.SUFFIX)
     _assert_sealable(members, destination, info)
@@ -50,34 +54,44 @@ def seal(
     durable.make_folders(destination.parent)
     durable.sweep(destination)
     with durable.replacing(destination) as out:
-        _write(ArchiveWriter(out, name), name, payload, predicate, signer, info)
+        _Writing(ArchiveWriter(out, name), name, signer).write(payload, info, predicate, predicate_type, test_result)
         out.seek(0)
         digest, size = durable.digest(out)
     return Sealed(destination, digest, size, public_key_of(signer).key_id)
 
 
-def _write(
-    archive: ArchiveWriter,
-    name: str,
-    payload: Mapping[str, Path | bytes],
-    predicate: Mapping[str, Any],
-    signer: "Signer",
-    info: Mapping[str, str],
-) -> None:
+class _Writing:
     """Members in the order of their names: labels and payload first, what is computed from them after."""
-    tags: dict[str, str] = {}
 
-    def add_tag(tag: str, content: bytes) -> None:
-        tags[tag] = archive.add(tag, len(content), [content])
+    def __init__(self, archive: ArchiveWriter, name: str, signer: "Signer") -> None:
+        self._archive, self._name, self._signer = archive, name, signer
+        self._tags: dict[str, str] = {}
 
-    add_tag(bag.LABELS, bag.labels(name, {member: _size(content) for member, content in payload.items()}, info))
-    add_tag(bag.DECLARATION, bag.DECLARED)
-    digests = {member: _add(archive, member, payload[member]) for member in sorted(payload)}
-    add_tag(bag.KEY, public_key_of(signer).pem)
-    add_tag(bag.MANIFEST, bag.manifest(digests))
-    add_tag(bag.ENVELOPE, sign(statement(digests | {bag.LABELS: tags[bag.LABELS]}, predicate), signer))
-    add_tag(bag.TAG_MANIFEST, bag.manifest(tags))
-    archive.close()
+    def write(
+        self,
+        payload: Mapping[str, Path | bytes],
+        info: Mapping[str, str],
+        predicate: Mapping[str, Any],
+        predicate_type: PredicateType,
+        test_result: Mapping[str, Any] | None,
+    ) -> None:
+        self._add_tag(bag.LABELS, bag.labels(self._name, {m: _size(content) for m, content in payload.items()}, info))
+        self._add_tag(bag.DECLARATION, bag.DECLARED)
+        digests = {member: _add(self._archive, member, payload[member]) for member in sorted(payload)}
+        self._add_tag(bag.KEY, public_key_of(self._signer).pem)
+        self._add_tag(bag.MANIFEST, bag.manifest(digests))
+        subjects = digests | {bag.LABELS: self._tags[bag.LABELS]}
+        self._add_tag(bag.ENVELOPE, sign(statement(subjects, predicate, predicate_type), self._signer))
+        if test_result is not None:  # its name comes after that of the manifest which names it
+            result = sign(statement(subjects, test_result, PredicateType.TEST_RESULT), self._signer)
+            self._tags[bag.TEST_RESULT] = hashlib.sha256(result).hexdigest()
+        self._archive.add(bag.TAG_MANIFEST, len(tags := bag.manifest(self._tags)), [tags])
+        if test_result is not None:
+            self._archive.add(bag.TEST_RESULT, len(result), [result])
+        self._archive.close()
+
+    def _add_tag(self, tag: str, content: bytes) -> None:
+        self._tags[tag] = self._archive.add(tag, len(content), [content])
 
 
 def _add(archive: ArchiveWriter, name: str, content: Path | bytes) -> str:

@@ -1,4 +1,4 @@
-"""The envelope: a DSSE signature around the exact bytes of a statement.
+"""The envelope: DSSE signatures around the exact bytes of a statement.
 
 Promises: the bytes that were signed are the bytes that are kept and checked; an envelope has one form only, so a
 changed byte anywhere in it fails; the key inside or named by an envelope is never trusted.
@@ -21,51 +21,76 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
 
 @dataclass(frozen=True)
+class Signed:
+    """One signature of an envelope, and the id of the key that it names."""
+
+    key_id: str
+    signature: bytes
+
+
+@dataclass(frozen=True)
 class Opened:
     """An envelope taken apart; nothing in it is trusted yet."""
 
     payload: bytes
-    key_id: str
-    signature: bytes
+    signatures: tuple[Signed, ...]
+    payload_type: str = PAYLOAD_TYPE
 
     def is_signed_by(self, key: PublicKey) -> bool:
-        """Whether the pinned key, and no other, signed exactly this payload."""
-        return self.key_id == key.key_id and key.verifies(self.signature, pae(self.payload))
+        """Whether the pinned key signed exactly this payload; others may have signed it too."""
+        encoded = pae(self.payload, self.payload_type)
+        return any(one.key_id == key.key_id and key.verifies(one.signature, encoded) for one in self.signatures)
+
+    @property
+    def key_id(self) -> str:
+        """The key that the first signature names."""
+        return self.signatures[0].key_id
 
 
-def sign(payload: bytes, signer: "Signer") -> bytes:
-    """The envelope's bytes: canonical JSON, one signature."""
-    from securesystemslib.dsse import Envelope
-
-    envelope = Envelope(payload, PAYLOAD_TYPE, {})
-    signature = envelope.sign(signer)
-    return _write(Opened(payload, public_key_of(signer).key_id, bytes.fromhex(signature.signature)))
+def sign(payload: bytes, *signers: "Signer", payload_type: str = PAYLOAD_TYPE) -> bytes:
+    """The envelope's bytes: canonical JSON, one signature a signer, in their order."""
+    encoded = pae(payload, payload_type)
+    made = (Signed(public_key_of(one).key_id, bytes.fromhex(one.sign(encoded).signature)) for one in signers)
+    return _write(Opened(payload, tuple(made), payload_type))
 
 
-def open_envelope(content: bytes) -> Opened | None:
-    """The parts of an envelope of any origin, or `None` when it is not exactly what `sign` writes."""
+def open_envelope(content: bytes, payload_type: str = PAYLOAD_TYPE) -> Opened | None:
+    """The parts of an envelope of any origin, or `None` when it is not exactly what `sign` writes of this type."""
     match parse_object(content):
-        case {"payload": str(payload), "signatures": [{"keyid": str(key_id), "sig": str(signature)}]}:
+        case {"payload": str(payload), "payloadType": kind, "signatures": [_, *_] as signatures} if (
+            kind == payload_type
+        ):
             pass
         case _:
             return None
     try:
-        opened = Opened(base64.b64decode(payload, validate=True), key_id, base64.b64decode(signature, validate=True))
-        return opened if _write(opened) == content else None
-    except (binascii.Error, ValueError):  # ValueError: not ASCII, or a lone surrogate
+        opened = Opened(base64.b64decode(payload, validate=True), tuple(map(_signed, signatures)), payload_type)
+        signs_once = len({one.key_id for one in opened.signatures}) == len(opened.signatures)
+        return opened if signs_once and _write(opened) == content else None
+    except (binascii.Error, ValueError):  # ValueError: not ASCII, a lone surrogate, or no signature at all
         return None
 
 
-def pae(payload: bytes) -> bytes:
+def pae(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
     """DSSE pre-authentication encoding: what the signature is over."""
-    return b"DSSEv1 %d %b %d %b" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def _signed(found: object) -> Signed:
+    match found:
+        case {"keyid": str(key_id), "sig": str(signature)}:
+            return Signed(key_id, base64.b64decode(signature, validate=True))
+    raise ValueError("not a signature")
 
 
 def _write(opened: Opened) -> bytes:
     return canonical(
         {
             "payload": base64.b64encode(opened.payload).decode(),
-            "payloadType": PAYLOAD_TYPE,
-            "signatures": [{"keyid": opened.key_id, "sig": base64.b64encode(opened.signature).decode()}],
+            "payloadType": opened.payload_type,
+            "signatures": [
+                {"keyid": one.key_id, "sig": base64.b64encode(one.signature).decode()} for one in opened.signatures
+            ],
         }
     )

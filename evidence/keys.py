@@ -1,7 +1,8 @@
-"""Keys: one Ed25519 pair for sealing, its public half pinned by whoever verifies.
+"""Keys: an Ed25519 pair in files, its public half pinned by whoever verifies; and public keys of other signers.
 
 Promises: a pair is made once and never replaced, also by two processes at once; the private key is never readable by
 others; a key id is the SHA-256 of the public key's DER SubjectPublicKeyInfo, so any tool can compute it.
+Source: RFC 8032 (Ed25519); FIPS 186-5 with SHA-256 on P-256 (ECDSA), which key services offer in its place.
 """
 
 import hashlib
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives import serialization as pem
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from evidence import durable
@@ -25,9 +28,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PublicKey:
-    """What a verifier pins."""
+    """What a verifier pins: Ed25519, or ECDSA on P-256."""
 
-    key: Ed25519PublicKey
+    key: Ed25519PublicKey | ec.EllipticCurvePublicKey
 
     @property
     def key_id(self) -> str:
@@ -41,12 +44,27 @@ class PublicKey:
         return self.key.public_bytes(pem.Encoding.PEM, pem.PublicFormat.SubjectPublicKeyInfo)
 
     def verifies(self, signature: bytes, message: bytes) -> bool:
-        """Whether the signature over exactly these bytes is this key's (RFC 8032)."""
+        """Whether the signature over exactly these bytes is this key's; of ECDSA, DER over SHA-256."""
         try:
-            self.key.verify(signature, message)
+            if isinstance(self.key, Ed25519PublicKey):
+                self.key.verify(signature, message)
+            else:
+                self.key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
         except InvalidSignature:
             return False
         return True
+
+    @classmethod
+    def from_pem(cls, content: bytes) -> "PublicKey":
+        """The key in these bytes of any origin; `ValueError` when they hold none that can seal."""
+        try:
+            key = pem.load_pem_public_key(content)
+        except UnsupportedAlgorithm as error:
+            raise ValueError(str(error)) from error
+        is_p256 = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
+        if isinstance(key, Ed25519PublicKey) or (isinstance(key, ec.EllipticCurvePublicKey) and is_p256):
+            return cls(key)
+        raise ValueError("neither Ed25519 nor ECDSA on P-256")
 
 
 def public_path(private: Path) -> Path:
@@ -77,18 +95,19 @@ def load_signer(private: Path) -> "CryptoSigner":
 def load_public(path: Path) -> PublicKey:
     """The pinned key in a PEM file. Raises `KeyProblem`: a key that cannot be read verifies nothing."""
     try:
-        key = pem.load_pem_public_key(_read(path))
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise KeyProblem(f"{path} holds no public key in PEM", "pin the .pub file that `evidence key` names") from error
-    if not isinstance(key, Ed25519PublicKey):
-        raise KeyProblem(f"the key in {path} is not Ed25519", "pin the .pub file that `evidence key` names")
-    return PublicKey(key)
+        return PublicKey.from_pem(_read(path))
+    except ValueError as error:
+        raise KeyProblem(
+            f"{path} holds no public key in PEM that can seal: {error}", "pin the .pub file that `evidence key` names"
+        ) from error
 
 
 def public_key_of(signer: "Signer") -> PublicKey:
     """The public half of a signer's key."""
-    raw = bytes.fromhex(signer.public_key.keyval["public"])
-    return PublicKey(Ed25519PublicKey.from_public_bytes(raw))
+    public = signer.public_key.keyval["public"]
+    if public.startswith("-----BEGIN"):
+        return PublicKey.from_pem(public.encode())
+    return PublicKey(Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)))
 
 
 def _create(private: Path) -> None:

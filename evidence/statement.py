@@ -7,6 +7,7 @@ Source: in-toto attestation framework, spec/v1/statement.md; RFC 8785.
 
 import json
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 import rfc8785
@@ -14,15 +15,30 @@ import rfc8785
 from evidence.errors import SealError
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-PREDICATE_TYPE = "urn:muster:drill-run:v1"
 
 
-def statement(subjects: Mapping[str, str], predicate: Mapping[str, Any]) -> bytes:
+class PredicateType(StrEnum):
+    """What a statement can be about. A type that ends in a version keeps its meaning for ever."""
+
+    DRILL_RUN = "urn:muster:drill-run:v1"
+    TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
+    PACKAGE = "urn:muster:package:v1"
+    PUT_RECEIPT = "urn:muster:put-receipt:v1"
+    KEY = "urn:muster:key:v1"
+    PROBE = "urn:muster:probe:v1"
+    LINK = "urn:muster:link:v1"
+
+
+def statement(
+    subjects: Mapping[str, str],
+    predicate: Mapping[str, Any],
+    predicate_type: PredicateType = PredicateType.DRILL_RUN,
+) -> bytes:
     """The statement about `subjects` (name to SHA-256, hex), in the order of their names."""
     return canonical(
         {
             "_type": STATEMENT_TYPE,
-            "predicateType": PREDICATE_TYPE,
+            "predicateType": predicate_type.value,
             "subject": [{"name": name, "digest": {"sha256": subjects[name]}} for name in sorted(subjects)],
             "predicate": dict(predicate),
         }
@@ -37,10 +53,10 @@ def canonical(value: Any) -> bytes:
         raise SealError(f"cannot be written as canonical JSON: {error}", "give large integers as text") from error
 
 
-def predicate_of(payload: bytes) -> dict[str, Any] | None:
-    """The predicate in signed bytes, or `None` when they are not a statement of the kind that `statement` writes."""
+def predicate_of(payload: bytes, predicate_type: PredicateType = PredicateType.DRILL_RUN) -> dict[str, Any] | None:
+    """The predicate in signed bytes, or `None` when they are not a statement of this type."""
     content = parse_object(payload)
-    if content is None or content.get("predicateType") != PREDICATE_TYPE:
+    if content is None or content.get("predicateType") != predicate_type.value:
         return None
     predicate = content.get("predicate")
     return predicate if isinstance(predicate, dict) else None

@@ -86,16 +86,36 @@ def test_what_is_no_key_is_said_so(tmp_path: Path, content: bytes) -> None:
         load_signer(path)
 
 
-def test_another_kind_of_key_is_refused(tmp_path: Path) -> None:
+def _made_by_openssl(folder: Path, curve: str) -> tuple[Path, Path]:
     def openssl(*arguments: str) -> None:
         subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=30)
 
-    openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", str(tmp_path / "ec.pem"))
-    openssl("pkey", "-in", str(tmp_path / "ec.pem"), "-pubout", "-out", str(tmp_path / "ec.pub"))
+    private, public = folder / f"{curve}.pem", folder / f"{curve}.pub"
+    openssl("genpkey", "-algorithm", "EC", "-pkeyopt", f"ec_paramgen_curve:{curve}", "-out", str(private))
+    openssl("pkey", "-in", str(private), "-pubout", "-out", str(public))
+    return private, public
+
+
+def test_a_key_on_p256_can_be_pinned_and_another_curve_not(tmp_path: Path) -> None:
+    private, public = _made_by_openssl(tmp_path, "P-256")
+    (tmp_path / "message").write_bytes(b"message")
+    subprocess.run(
+        ["openssl", "dgst", "-sha256", "-sign", private, "-out", tmp_path / "signature", tmp_path / "message"],
+        check=True,
+        timeout=30,
+    )
+    key = load_public(public)
+    signature = (tmp_path / "signature").read_bytes()
+    assert key.verifies(signature, b"message")
+    assert not key.verifies(signature, b"massage")
+    assert not key.verifies(b"no DER", b"message")
+    with pytest.raises(KeyProblem, match="neither Ed25519 nor ECDSA on P-256"):
+        load_public(_made_by_openssl(tmp_path, "P-384")[1])
+
+
+def test_a_private_key_in_a_file_is_ed25519(tmp_path: Path) -> None:
     with pytest.raises(KeyProblem, match="not Ed25519"):
-        load_signer(tmp_path / "ec.pem")
-    with pytest.raises(KeyProblem, match="not Ed25519"):
-        load_public(tmp_path / "ec.pub")
+        load_signer(_made_by_openssl(tmp_path, "P-256")[0])
 
 
 def test_a_missing_key_is_said_so(tmp_path: Path) -> None:
