@@ -7,9 +7,9 @@ from pathlib import Path
 from evidence.errors import StoreError
 from evidence.stores.directory import DirectoryStore
 from evidence.stores.s3 import S3Store, s3_client, s3_errors
-from evidence.stores.store import LockMode, NotThere, Receipt, Store
+from evidence.stores.store import READ_LIMIT, LockMode, NotThere, Receipt, Store
 
-__all__ = ["DirectoryStore", "LockMode", "NotThere", "Receipt", "S3Store", "Store", "open_store"]
+__all__ = ["READ_LIMIT", "DirectoryStore", "LockMode", "NotThere", "Receipt", "S3Store", "Store", "open_store"]
 
 
 def open_store(

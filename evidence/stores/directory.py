@@ -4,14 +4,17 @@ Promises: those of `Store`; a kept file is read-only, and its digest is computed
 The trap: a folder has no lock at all, and its receipts say so.
 """
 
+import hashlib
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from evidence import durable
 from evidence.errors import StoreError, StoreUnreachable
-from evidence.stores.store import Receipt, already_different, assert_key, not_there
+from evidence.stores.store import READ_LIMIT, Receipt, already_different, assert_key, not_there, too_large
 
 
 @dataclass(frozen=True)
@@ -21,13 +24,53 @@ class DirectoryStore:
     root: Path
 
     def put(self, key: str, path: Path, sha256: str) -> Receipt:
-        """As `Store.put`; writers take turns, so that what a killed one left can be swept away."""
+        """As `Store.put`."""
+        with _disk_errors(self.root), path.open("rb") as source:
+            return self._put(key, source, sha256)
+
+    def put_bytes(self, key: str, content: bytes) -> Receipt:
+        """As `Store.put_bytes`."""
+        return self._put(key, io.BytesIO(content), hashlib.sha256(content).hexdigest())
+
+    def head(self, key: str, version: str | None = None) -> Receipt | None:
+        """As `Store.head`; the digest is computed from the file, whatever it was when it came. No versions."""
+        assert_key(key)
+        path = self._path(key)
+        with _disk_errors(self.root):
+            if version is not None or not path.is_file():
+                return None
+            return Receipt(key, durable.sha256_of(path), path.stat().st_size)
+
+    def get(self, key: str, to: Path, version: str | None = None) -> str:
+        """As `Store.get`."""
+        with self._open(key, version) as source, durable.replacing(to) as out:
+            return durable.digest(source, out)[0]
+
+    def read(self, key: str, version: str | None = None, *, limit: int = READ_LIMIT) -> bytes:
+        """As `Store.read`."""
+        with self._open(key, version) as source:
+            content = source.read(limit + 1)
+        if len(content) > limit:
+            raise too_large(key, self.root, limit)
+        return content
+
+    def keys(self, prefix: str = "", after: str = "") -> tuple[str, ...]:
+        """As `Store.keys`."""
+        with _disk_errors(self.root):
+            below = self.root / prefix.rpartition("/")[0]
+            names = (path.relative_to(self.root).as_posix() for path in below.rglob("*") if path.is_file())
+            return tuple(
+                sorted(n for n in names if n.startswith(prefix) and n > after and not n.startswith(".incoming/"))
+            )
+
+    def _put(self, key: str, source: BinaryIO, sha256: str) -> Receipt:
+        """Writers take turns, so that what a killed one left can be swept away."""
         assert_key(key)
         with _disk_errors(self.root):
             final, incoming = self._path(key), self.root / ".incoming"
             durable.make_folders(incoming)
             with durable.locked(incoming / "lock", wait=True):
-                _copy(path, incoming / "part", sha256)
+                _copy(key, source, incoming / "part", sha256)
                 created = self._link(incoming / "part", final)
         receipt = self.head(key)
         if receipt is None:
@@ -36,27 +79,14 @@ class DirectoryStore:
             raise already_different(key, self.root)
         return replace(receipt, created=created)
 
-    def head(self, key: str) -> Receipt | None:
-        """As `Store.head`; the digest is computed from the file, whatever it was when it came."""
-        assert_key(key)
-        path = self._path(key)
-        with _disk_errors(self.root):
-            return Receipt(key, durable.sha256_of(path), path.stat().st_size) if path.is_file() else None
-
-    def get(self, key: str, to: Path) -> str:
-        """As `Store.get`."""
+    @contextmanager
+    def _open(self, key: str, version: str | None) -> Iterator[BinaryIO]:
         assert_key(key)
         with _disk_errors(self.root):
-            if not self._path(key).is_file():
+            if version is not None or not self._path(key).is_file():
                 raise not_there(key, self.root)
-            with self._path(key).open("rb") as source, durable.replacing(to) as out:
-                return durable.digest(source, out)[0]
-
-    def keys(self, prefix: str = "") -> tuple[str, ...]:
-        """As `Store.keys`."""
-        with _disk_errors(self.root):
-            names = (path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file())
-            return tuple(sorted(n for n in names if n.startswith(prefix) and not n.startswith(".incoming/")))
+            with self._path(key).open("rb") as source:
+                yield source
 
     def _path(self, key: str) -> Path:
         return self.root / key
@@ -73,13 +103,13 @@ class DirectoryStore:
         return True
 
 
-def _copy(path: Path, part: Path, sha256: str) -> None:
+def _copy(key: str, source: BinaryIO, part: Path, sha256: str) -> None:
     for leftover in part.parent.glob("*part*"):  # of a process that was killed here
         leftover.unlink()
-    with path.open("rb") as source, durable.replacing(part, mode=0o444) as out:
+    with durable.replacing(part, mode=0o444) as out:
         found, _ = durable.digest(source, out)
         if found != sha256:
-            raise StoreError(f"{path} is not the bundle that was sealed: its SHA-256 is {found}", "seal the run again")
+            raise StoreError(f"{key} is not what was sealed: its SHA-256 is {found}", "seal the run again")
 
 
 @contextmanager

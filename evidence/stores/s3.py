@@ -13,13 +13,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from evidence import durable
 from evidence.errors import StoreError, StoreUnreachable
-from evidence.stores.store import LockMode, NotThere, Receipt, already_different, assert_key, not_there
+from evidence.stores.store import (
+    READ_LIMIT,
+    LockMode,
+    NotThere,
+    Receipt,
+    already_different,
+    assert_key,
+    not_there,
+    too_large,
+)
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
@@ -40,61 +50,87 @@ class S3Store:
 
     def put(self, key: str, path: Path, sha256: str) -> Receipt:
         """As `Store.put`, by `If-None-Match: *` and a checksum that the server proves; one request, up to 5 GiB."""
-        assert_key(key)
         if path.stat().st_size > _LARGEST_PUT:
             raise StoreError(f"{path.name} is larger than 5 GiB", "leave large data out of the bundle; name its digest")
+        with path.open("rb") as body:
+            return self._put(key, body, sha256)
+
+    def put_bytes(self, key: str, content: bytes) -> Receipt:
+        """As `Store.put_bytes`, likewise."""
+        return self._put(key, content, hashlib.sha256(content).hexdigest())
+
+    def head(self, key: str, version: str | None = None) -> Receipt | None:
+        """As `Store.head`."""
+        assert_key(key)
+        try:
+            with s3_errors(self._url(key)):
+                found = self.client.head_object(
+                    Bucket=self.bucket, Key=self._name(key), ChecksumMode="ENABLED", **_pinned(version)
+                )
+                return self._receipt(key, found)
+        except NotThere:
+            return None
+
+    def get(self, key: str, to: Path, version: str | None = None) -> str:
+        """As `Store.get`."""
+        assert_key(key)
+        digest = hashlib.sha256()
+        with s3_errors(self._url(key)), durable.replacing(to) as out:
+            for piece in self._body(key, version).iter_chunks(durable.CHUNK):
+                digest.update(piece)
+                out.write(piece)
+        return digest.hexdigest()
+
+    def read(self, key: str, version: str | None = None, *, limit: int = READ_LIMIT) -> bytes:
+        """As `Store.read`."""
+        assert_key(key)
         with s3_errors(self._url(key)):
-            version = self._create(key, path, sha256)
-        receipt = self._head(key, version)
+            content = self._body(key, version).read(limit + 1)
+        if len(content) > limit:
+            raise too_large(key, self._url(""), limit)
+        return content
+
+    def keys(self, prefix: str = "", after: str = "") -> tuple[str, ...]:
+        """As `Store.keys`."""
+        with s3_errors(self._url(prefix)):
+            lister = self.client.get_paginator("list_objects_v2")
+            pages = lister.paginate(Bucket=self.bucket, Prefix=self._name(prefix))
+            found = [item["Key"] for page in pages for item in page.get("Contents", ())]
+        names = (name.removeprefix(self._name("")) for name in found)
+        return tuple(sorted(name for name in names if name > after))
+
+    def _put(self, key: str, body: BinaryIO | bytes, sha256: str) -> Receipt:
+        assert_key(key)
+        with s3_errors(self._url(key)):
+            version = self._create(key, body, sha256)
+        receipt = self.head(key, version)
         if receipt is None:
             raise not_there(key, self._url(""))
         if receipt.sha256 != sha256:
             raise already_different(key, self._url(""))
         return replace(receipt, created=version is not None)
 
-    def head(self, key: str) -> Receipt | None:
-        """As `Store.head`, of the newest version."""
-        assert_key(key)
-        return self._head(key, None)
-
-    def get(self, key: str, to: Path) -> str:
-        """As `Store.get`, of the newest version."""
-        assert_key(key)
-        with s3_errors(self._url(key)):
-            body = self.client.get_object(Bucket=self.bucket, Key=self._name(key))["Body"]
-            digest = hashlib.sha256()
-            with durable.replacing(to) as out:
-                for piece in body.iter_chunks(durable.CHUNK):
-                    digest.update(piece)
-                    out.write(piece)
-        return digest.hexdigest()
-
-    def keys(self, prefix: str = "") -> tuple[str, ...]:
-        """As `Store.keys`."""
-        with s3_errors(self._url(prefix)):
-            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._name(prefix))
-            found = [item["Key"] for page in pages for item in page.get("Contents", ())]
-        return tuple(sorted(name.removeprefix(self._name("")) for name in found))
-
-    def _create(self, key: str, path: Path, sha256: str) -> str | None:
+    def _create(self, key: str, body: BinaryIO | bytes, sha256: str) -> str | None:
         """The new version's id (empty without versioning), or `None` when the key is taken."""
         from botocore.exceptions import ClientError
 
         try:
-            with path.open("rb") as body:
-                answer = self.client.put_object(
-                    Bucket=self.bucket,
-                    Key=self._name(key),
-                    Body=body,
-                    IfNoneMatch="*",
-                    ChecksumSHA256=base64.b64encode(bytes.fromhex(sha256)).decode(),
-                    **self._retention(),
-                )
+            answer = self.client.put_object(
+                Bucket=self.bucket,
+                Key=self._name(key),
+                Body=body,
+                IfNoneMatch="*",
+                ChecksumSHA256=base64.b64encode(bytes.fromhex(sha256)).decode(),
+                **self._retention(),
+            )
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == 412:
                 return None
             raise
         return answer.get("VersionId", "")
+
+    def _body(self, key: str, version: str | None) -> "StreamingBody":
+        return self.client.get_object(Bucket=self.bucket, Key=self._name(key), **_pinned(version))["Body"]
 
     def _retention(self) -> dict[str, Any]:
         if self.lock_days is None or not self._bucket_locks():
@@ -113,17 +149,6 @@ class S3Store:
             raise
         return answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled"
 
-    def _head(self, key: str, version: str | None) -> Receipt | None:
-        pinned: dict[str, Any] = {"VersionId": version} if version else {}
-        try:
-            with s3_errors(self._url(key)):
-                found = self.client.head_object(
-                    Bucket=self.bucket, Key=self._name(key), ChecksumMode="ENABLED", **pinned
-                )
-                return self._receipt(key, found)
-        except NotThere:
-            return None
-
     def _receipt(self, key: str, found: "HeadObjectOutputTypeDef") -> Receipt:
         return Receipt(
             key,
@@ -139,10 +164,8 @@ class S3Store:
         checksum = found.get("ChecksumSHA256", "")
         if checksum and "-" not in checksum:
             return base64.b64decode(checksum).hex()
-        pinned: dict[str, Any] = {"VersionId": found["VersionId"]} if "VersionId" in found else {}
-        body = self.client.get_object(Bucket=self.bucket, Key=self._name(key), **pinned)["Body"]
         digest = hashlib.sha256()
-        for piece in body.iter_chunks(durable.CHUNK):
+        for piece in self._body(key, found.get("VersionId")).iter_chunks(durable.CHUNK):
             digest.update(piece)
         return digest.hexdigest()
 
@@ -151,6 +174,10 @@ class S3Store:
 
     def _url(self, key: str) -> str:
         return f"s3://{self.bucket}/{self._name(key)}"
+
+
+def _pinned(version: str | None) -> dict[str, Any]:
+    return {"VersionId": version} if version else {}
 
 
 @contextmanager

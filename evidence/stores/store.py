@@ -8,12 +8,15 @@ Idea: restic's backend interface, one suite of promises for every implementation
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from evidence.errors import AlreadyDifferent, StoreError
 from evidence.names import is_portable
 
 LockMode = Literal["COMPLIANCE", "GOVERNANCE"]
+
+READ_LIMIT: Final = 64 << 20
+"""Bytes that `Store.read` takes into memory unless it is told another limit."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +51,24 @@ class Store(Protocol):
         """Keep the file at `path` under `key`, once. Raises `AlreadyDifferent`; `StoreError` if it is not `sha256`."""
         ...
 
-    def head(self, key: str) -> Receipt | None:
-        """What is kept under `key`, if anything."""
+    def put_bytes(self, key: str, content: bytes) -> Receipt:
+        """Keep `content` under `key`, once. Raises `AlreadyDifferent`."""
         ...
 
-    def get(self, key: str, to: Path) -> str:
-        """Bring the bytes under `key` to the file `to`; their SHA-256 (hex) as received."""
+    def head(self, key: str, version: str | None = None) -> Receipt | None:
+        """What is kept under `key`, if anything; of `version`, or of the newest."""
         ...
 
-    def keys(self, prefix: str = "") -> tuple[str, ...]:
-        """All keys that begin with `prefix`, sorted."""
+    def get(self, key: str, to: Path, version: str | None = None) -> str:
+        """Bring the bytes under `key` to the file `to`; their SHA-256 (hex) as received. Raises `NotThere`."""
+        ...
+
+    def read(self, key: str, version: str | None = None, *, limit: int = READ_LIMIT) -> bytes:
+        """The bytes under `key`. Raises `NotThere`; `StoreError` when there are more than `limit`."""
+        ...
+
+    def keys(self, prefix: str = "", after: str = "") -> tuple[str, ...]:
+        """All keys that begin with `prefix` and come after the key `after`, sorted."""
         ...
 
 
@@ -81,3 +92,10 @@ def already_different(key: str, where: object) -> AlreadyDifferent:
 def not_there(key: str, where: object) -> NotThere:
     """The error to raise: the key is free."""
     return NotThere(f"{where} holds nothing under {key}", "list what is there, or name another store")
+
+
+def too_large(key: str, where: object, limit: int) -> StoreError:
+    """The error to raise: what is kept is more than was asked for."""
+    return StoreError(
+        f"{where} holds more than {limit} bytes under {key}", "bring it to a file, or find out who wrote it"
+    )

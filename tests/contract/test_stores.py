@@ -25,7 +25,7 @@ from botocore.exceptions import ClientError
 from evidence.bundle import Sealed
 from evidence.errors import AlreadyDifferent, StoreError, StoreUnreachable
 from evidence.outbox import Outbox
-from evidence.stores import Receipt, Store, open_store
+from evidence.stores import NotThere, Receipt, Store, open_store
 
 CREDENTIALS = ("drill", "drill-secret")
 WEED = Path(sys.executable).with_name("weed")
@@ -166,6 +166,29 @@ def test_the_same_bytes_again_are_success_and_nothing_new(store: Store, file: Fi
     assert store.put("r1", path, digest) == replace(first, created=False)
 
 
+@pytest.mark.parametrize("content", [b"", b"a head", os.urandom(3 << 20)], ids=["empty", "small", "3 MiB"])
+def test_bytes_that_are_put_are_read(store: Store, content: bytes) -> None:
+    receipt = store.put_bytes("log/heads/0", content)
+    assert receipt.created
+    assert (receipt.key, receipt.sha256, receipt.size) == (
+        "log/heads/0",
+        hashlib.sha256(content).hexdigest(),
+        len(content),
+    )
+    assert store.put_bytes("log/heads/0", content) == replace(receipt, created=False)
+    assert store.read("log/heads/0") == store.read("log/heads/0", receipt.version) == content
+    with pytest.raises(AlreadyDifferent):
+        store.put_bytes("log/heads/0", content + b" ")
+    assert store.read("log/heads/0") == content
+
+
+def test_more_than_the_limit_is_not_taken_into_memory(store: Store) -> None:
+    store.put_bytes("r1", b"0123456789")
+    assert store.read("r1", limit=10) == b"0123456789"
+    with pytest.raises(StoreError, match="more than 9 bytes"):
+        store.read("r1", limit=9)
+
+
 def test_other_bytes_are_refused_and_the_first_stay(store: Store, file: File, tmp_path: Path) -> None:
     first = store.put("r1", *file(b"a bundle"))
     with pytest.raises(AlreadyDifferent) as caught:
@@ -189,6 +212,8 @@ def test_nothing_there_is_said_so(store: Store, tmp_path: Path) -> None:
     assert store.head("none") is None
     with pytest.raises(StoreError, match="none"):
         store.get("none", tmp_path / "back")
+    with pytest.raises(NotThere, match="none"):
+        store.read("none")
     assert not (tmp_path / "back").exists()
     assert store.keys() == ()
 
@@ -200,6 +225,10 @@ def test_keys_are_listed_by_prefix_in_order(store: Store, file: File) -> None:
     assert store.keys("runs/") == ("runs/a", "runs/b")
     assert store.keys("runs") == ("runs-old/c", "runs/a", "runs/b")
     assert store.keys("none") == ()
+    assert store.keys(after="runs-old/c") == ("runs/a", "runs/b")
+    assert store.keys("runs/", after="runs/a") == ("runs/b",)
+    assert store.keys("runs/", after="runs/b") == ()
+    assert store.keys("runs/", after="package") == ("runs/a", "runs/b")
 
 
 @pytest.mark.parametrize("key", ["", "/a", "a/../../b", "..", ".incoming/part", "a b", "é", "a//b"])
@@ -210,6 +239,10 @@ def test_a_key_that_leaves_its_place_is_refused(store: Store, file: File, tmp_pa
         store.head(key)
     with pytest.raises(StoreError, match="is no key"):
         store.get(key, tmp_path / "back")
+    with pytest.raises(StoreError, match="is no key"):
+        store.read(key)
+    with pytest.raises(StoreError, match="is no key"):
+        store.put_bytes(key, b"a head")
 
 
 def test_of_many_writers_one_creates(store: Store, file: File) -> None:
