@@ -7,6 +7,7 @@ Source: in-toto attestation framework, spec/v1/statement.md; RFC 8785.
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -51,6 +52,11 @@ def canonical(value: Any) -> bytes:
         return rfc8785.dumps(value)
     except rfc8785.CanonicalizationError as error:
         raise SealError(f"cannot be written as canonical JSON: {error}", "give large integers as text") from error
+
+
+def utc(moment: datetime) -> str:
+    """A time as evidence writes it: RFC 3339 in UTC with `Z`, microseconds where there are any."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def predicate_of(payload: bytes, predicate_type: PredicateType = PredicateType.DRILL_RUN) -> dict[str, Any] | None:
