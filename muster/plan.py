@@ -210,8 +210,8 @@ def load_plans(folder: Path) -> tuple[Plan, ...]:
     return tuple(find_plan(folder, path.stem) for path in plan_files(folder))
 
 
-POLICIES = frozenset({"gate", "routes"})
-"""Files in the plans folder that are no plans: the gate's policy, and where notifications go."""
+POLICIES = frozenset({"evidence", "gate", "routes"})
+"""Files in the plans folder that are no plans: how evidence is kept, the gate's policy, where notifications go."""
 
 
 def plan_files(folder: Path) -> list[Path]:

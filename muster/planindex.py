@@ -19,7 +19,7 @@ from muster import __version__
 from muster.cards import PlanCard
 from muster.errors import UnreadablePlans
 
-_POLICIES = ("gate.yaml", "routes.yaml")
+_POLICIES = ("evidence.yaml", "gate.yaml", "routes.yaml")
 """`muster.plan.POLICIES` as file names: that module is what reading from the cache saves."""
 _SETTLED = 2 * 10**9
 """Nanoseconds after which a file that is written again gets another time stamp on any file system (FAT: 2 s)."""

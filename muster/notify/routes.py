@@ -10,13 +10,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Protocol
 
-from httpx import URL, InvalidURL
 from pydantic import Field, field_validator, model_validator
 
 from muster.cards import PlanCard
 from muster.notify.message import Severity
 from muster.plan import KINDS, Environment, Strict
 from muster.strictyaml import read_model
+from muster.webaddress import web_address
 
 FILE = "routes.yaml"
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
@@ -42,17 +42,7 @@ class Route(Strict):
     @field_validator("webhook")
     @classmethod
     def _is_an_address(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        try:
-            url = URL(value)
-        except InvalidURL:
-            raise ValueError("is no URL") from None
-        if url.scheme not in {"http", "https"} or not url.host:
-            raise ValueError("is no URL that starts with https:// or http://")
-        if url.userinfo:
-            raise ValueError("holds a user or password: name the secret in 'secret_env' instead")
-        return value
+        return None if value is None else web_address(value, "name the secret in 'secret_env' instead")
 
     @field_validator("apprise_env", "secret_env")
     @classmethod

@@ -1,0 +1,68 @@
+"""The policy of evidence: defaults without a file, every wrong key named, no secret in it."""
+
+from pathlib import Path
+
+import pytest
+
+from muster.errors import UsageError
+from muster.notary.policy import EvidencePolicy, read_policy
+from muster.plan import load_plans
+from muster.planindex import plan_cards
+
+WHOLE = """
+notary: apart
+origin: example.org/evidence
+signer: {uri: "awskms:alias/muster", public_key: keys/kms.pub}
+lock: {days: 400, mode: GOVERNANCE, legal_hold: true}
+authorities:
+  - {name: one, url: "https://tsa.example/ts", certificates: keys/one.pem}
+witnesses:
+  - {name: two, url: "https://witness.example/", key: "w+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"}
+"""
+
+
+def test_without_a_file_this_installation_seals_for_itself(tmp_path: Path) -> None:
+    assert read_policy(tmp_path) == EvidencePolicy()
+    assert EvidencePolicy().notary == "here"
+    assert EvidencePolicy().authorities == ()
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "evidence.yaml").write_text(WHOLE)
+    policy = read_policy(tmp_path)
+    assert policy.authorities[0].certificates == tmp_path / "keys/one.pem"
+    assert policy.signer is not None
+    assert policy.signer.public_key == tmp_path / "keys/kms.pub"
+    assert (policy.notary, policy.lock.days, policy.lock.mode) == ("apart", 400, "GOVERNANCE")
+
+
+def test_the_policy_is_no_plan(tmp_path: Path) -> None:
+    (tmp_path / "evidence.yaml").write_text(WHOLE)
+    assert load_plans(tmp_path) == ()
+    assert list(plan_cards(tmp_path, tmp_path / "index.json")) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("notary: apart", "notary: away", "notary"),
+        ("lock:", "look:", "there is no such key"),
+        ("https://tsa.example/ts", "ftp://tsa.example", "is no URL that starts with https"),
+        ("https://tsa.example/ts", "https://me:secret@tsa.example", "holds a user or password"),
+        ("awskms:alias/muster", "file:/etc/key", "signer.uri"),
+        ("days: 400", "days: 0", "lock.days"),
+        ("mode: GOVERNANCE", "mode: NONE", "lock.mode"),
+        ("example.org/evidence", "two words", "origin"),
+        (
+            "  - {name: one,",
+            "  - {name: one, url: 'https://a.example', certificates: a}\n  - {name: one,",
+            "have one name",
+        ),
+    ],
+)
+def test_a_wrong_key_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert old in WHOLE
+    (tmp_path / "evidence.yaml").write_text(WHOLE.replace(old, new))
+    with pytest.raises(UsageError, match=said) as caught:
+        read_policy(tmp_path)
+    assert "secret@" not in str(caught.value)
