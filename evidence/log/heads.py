@@ -64,11 +64,20 @@ def no_head(origin: str) -> Head:
 
 def make_head(origin: str, size: int, root: bytes, signer: "Signer") -> Head:
     """Sign a head; the key is Ed25519, the name one that `assert_name` lets pass."""
-    text = f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
-    key_id = note_key_id(origin, ED25519_NOTE, raw_public(public_key_of(signer)))
+    checkpoint = Checkpoint(origin, size, root)
+    return Head(sign_note(checkpoint_text(checkpoint), origin, signer), checkpoint)
+
+
+def checkpoint_text(checkpoint: Checkpoint) -> str:
+    """The three lines that a head signs."""
+    return f"{checkpoint.origin}\n{checkpoint.size}\n{base64.b64encode(checkpoint.root).decode()}\n"
+
+
+def sign_note(text: str, name: str, signer: "Signer") -> bytes:
+    """The text, which ends with a newline, and one signature under it."""
+    key_id = note_key_id(name, ED25519_NOTE, raw_public(public_key_of(signer)))
     blob = key_id + bytes.fromhex(signer.sign(text.encode()).signature)
-    note = f"{text}\n\u2014 {origin} {base64.b64encode(blob).decode()}\n"
-    return Head(note.encode(), Checkpoint(origin, size, root))
+    return f"{text}\n\u2014 {name} {base64.b64encode(blob).decode()}\n".encode()
 
 
 def parse_head(content: bytes) -> Head | None:
