@@ -11,6 +11,7 @@ import binascii
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from evidence.errors import EvidenceError, KeyProblem
 from evidence.keys import PublicKey, public_key_of
 from evidence.statement import canonical, parse_object
 
@@ -48,10 +49,12 @@ class Opened:
 
 
 def sign(payload: bytes, *signers: "Signer", payload_type: str = PAYLOAD_TYPE) -> bytes:
-    """The envelope's bytes: canonical JSON, one signature a signer, in their order."""
+    """The envelope's bytes: canonical JSON, one signature a signer, in their order.
+
+    Raises `KeyProblem` when what a signer gives is not by its public key: a service may name one and use another.
+    """
     encoded = pae(payload, payload_type)
-    made = (Signed(public_key_of(one).key_id, bytes.fromhex(one.sign(encoded).signature)) for one in signers)
-    return _write(Opened(payload, tuple(made), payload_type))
+    return _write(Opened(payload, tuple(_sign(encoded, signer) for signer in signers), payload_type))
 
 
 def open_envelope(content: bytes, payload_type: str = PAYLOAD_TYPE) -> Opened | None:
@@ -75,6 +78,23 @@ def pae(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
     """DSSE pre-authentication encoding: what the signature is over."""
     kind = payload_type.encode()
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def _sign(encoded: bytes, signer: "Signer") -> Signed:
+    key = public_key_of(signer)
+    try:
+        signature = bytes.fromhex(signer.sign(encoded).signature)
+    except EvidenceError:
+        raise
+    except Exception as error:  # each service's library raises its own kinds
+        raise KeyProblem(
+            f"the signer of key {key.key_id[:16]} did not sign: {error}", "is its service up, and may we use the key?"
+        ) from error
+    if not key.verifies(signature, encoded):
+        raise KeyProblem(
+            f"what was signed for key {key.key_id[:16]} is by another key", "name the public key that belongs to it"
+        )
+    return Signed(key.key_id, signature)
 
 
 def _signed(found: object) -> Signed:

@@ -54,6 +54,8 @@ class SignerPolicy(Strict):
     """As securesystemslib writes it, such as `awskms:alias/muster`."""
     public_key: Path
     """PEM file with its public half."""
+    pin_env: str = Field(default="", pattern=r"^[A-Za-z0-9_]*$")
+    """Name of the environment variable that holds the PIN of a hardware module."""
 
 
 class EvidencePolicy(Strict):
