@@ -61,6 +61,8 @@ class KeyStatement:
     key: PublicKey
     roles: frozenset[Role]
     from_index: int
+    at: datetime
+    """When it was made, by the clock of who made it."""
     digest: str
     """SHA-256 (hex) of the envelope's bytes."""
 
@@ -177,6 +179,7 @@ def _parse(number: int, body: Mapping[str, Any], digest: str) -> KeyStatement:
             key=PublicKey.from_pem(str(body["key"]).encode()),
             roles=frozenset(map(Role, body["roles"])),
             from_index=int(body["fromIndex"]),
+            at=datetime.fromisoformat(body["at"]),
             digest=digest,
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -33,12 +33,13 @@ from prefect.settings import (
 )
 from prefect.states import Cancelling, Crashed, Scheduled
 
+from evidence.slots import slot_key
 from flows.asking import COMMAND_LINE_TAG, SLOT_TAG
 from flows.halting import VARIABLE
 from flows.showing import end_state
 from muster.errors import MusterError, UsageError
 from muster.ledger import Ledger, Run, open_ledger
-from muster.ledger.rows import Decision, slot_key
+from muster.ledger.rows import Decision
 from muster.ownership import is_dead
 from muster.plan import Plan
 from muster.prefectfile import TAG

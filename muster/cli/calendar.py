@@ -16,6 +16,7 @@ from typing import NamedTuple
 import typer
 from icalendar import Calendar, Event
 
+from evidence.slots import slot_key
 from muster import __version__
 from muster.cadence.moments import ANCHOR
 from muster.cadence.spec import Blackout, Cadence
@@ -23,7 +24,6 @@ from muster.cadence.ticks import blackout_at, ticks_between
 from muster.cards import PlanCard
 from muster.deck.files import renew_file
 from muster.deck.wording import span
-from muster.ledger.rows import slot_key
 from muster.planindex import plan_cards
 from muster.quantity import count_of
 from muster.report.wording import printable

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
         Run,
         Stop,
         Trigger,
-        slot_key,
     )
 
 __all__ = [
@@ -52,7 +51,6 @@ __all__ = [
     "TickRefusal",
     "Trigger",
     "open_ledger",
-    "slot_key",
 ]
 
 _MODULES = {"Ledger": "ledger", "open_ledger": "opening"}

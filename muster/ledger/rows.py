@@ -1,6 +1,5 @@
 """The ledger's rows as frozen models: what goes in and what comes out, never a dict and never a cursor's row."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -245,22 +244,10 @@ def run_of(row: Mapping[str, Any]) -> Run:
     return Run.model_validate({**values, "owner": owner})
 
 
-def slot_key(plan: str, scheduled_at: datetime) -> str:
-    """The key of one due time of a plan: SHA-256 of its name and its UTC time, never a scheduler's own id."""
-    if scheduled_at.tzinfo is None:
-        raise ValueError("a slot's time needs its offset from UTC")
-    return hashlib.sha256(f"{plan}\n{stamp(scheduled_at)}".encode()).hexdigest()
-
-
 def to_utc(value: Any) -> datetime:
     """A moment as either database gives it: PostgreSQL in the session's zone, SQLite as text."""
     moment: datetime = _in_utc(value)
     return moment
-
-
-def stamp(moment: datetime) -> str:
-    """UTC with microseconds at a fixed width, so that text sorts as time does."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def canonical(value: Any) -> str:

@@ -11,11 +11,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, insert, select, true, update
 from sqlalchemy.exc import IntegrityError
 
+from evidence.slots import slot_key
 from muster.errors import JournalError
 from muster.ledger.database import Database, clock_of
 from muster.ledger.errors import LedgerError, SlotTaken
 from muster.ledger.journals import TAKEN_OVER
-from muster.ledger.rows import OWNER_COLUMNS, Due, Measures, NewRun, Owner, Run, canonical, run_of, slot_key, to_utc
+from muster.ledger.rows import OWNER_COLUMNS, Due, Measures, NewRun, Owner, Run, canonical, run_of, to_utc
 from muster.ledger.schema import PASSED, UNFINISHED, runs
 from muster.ledger.standings import Sighting, lock_standing, point_at_open_run, refresh_standing
 from muster.verdict import Outcome, Verdict

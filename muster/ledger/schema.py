@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-from muster.ledger.rows import stamp
+from evidence.slots import stamp
 
 
 class Moment(TypeDecorator[datetime]):

@@ -27,9 +27,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from evidence.slots import stamp
 from muster.clock import AHEAD
 from muster.ledger.database import clock_of
-from muster.ledger.rows import Due, stamp, to_utc
+from muster.ledger.rows import Due, to_utc
 from muster.ledger.schema import JUDGED, OPEN, PASSED, runs, standings
 from muster.ledger.standing import RECENT
 

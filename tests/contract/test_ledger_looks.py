@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from evidence.slots import stamp
 from muster.finding import Finding, judge, not_asked, unseen
 from muster.ledger import Ledger, Look, NewLook, open_ledger
 from muster.ledger.glance import LOOKS, glance
 from muster.ledger.looks import KEPT, KEPT_FOR
-from muster.ledger.rows import stamp, to_utc
+from muster.ledger.rows import to_utc
 from muster.ledger.standing import STALE_AFTER
 from muster.verdict import Verdict
 from tests.contract.ledgers import execute

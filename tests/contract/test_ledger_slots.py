@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from evidence.slots import slot_key
 from muster.errors import Refusal
-from muster.ledger import Ledger, SlotTaken, open_ledger, slot_key
+from muster.ledger import Ledger, SlotTaken, open_ledger
 from muster.verdict import Outcome
 from tests.contract.ledgers import AT, new_run
 

@@ -12,13 +12,13 @@ from deck_samples import NASTY, card
 from icalendar import Calendar, Event
 from test_plan import PLAN
 
+from evidence.slots import slot_key
 from muster.cadence.spec import Cadence
 from muster.cadence.ticks import ticks
 from muster.cadence.wording import words_of
 from muster.cards import PlanCard
 from muster.cli.calendar import calendar, feed_of
 from muster.errors import UsageError
-from muster.ledger.rows import slot_key
 from muster.settings import Settings
 
 NOW = datetime(2026, 3, 20, 14, 30, tzinfo=UTC)

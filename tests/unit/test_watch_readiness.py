@@ -11,12 +11,13 @@ from test_readiness_looking import open_run
 from test_watch_round import Paper as Mail
 from test_watch_round import route
 
+from evidence.slots import stamp
 from muster.cadence.dues import dues_after
 from muster.cards import card_of
 from muster.conduct import Conductor
 from muster.errors import Refusal
 from muster.ledger import Ledger, NewRun, Trigger, open_ledger
-from muster.ledger.rows import Due, stamp
+from muster.ledger.rows import Due
 from muster.notify.routes import Routes
 from muster.ownership import this_process
 from muster.plan import Plan
