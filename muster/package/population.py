@@ -1,0 +1,221 @@
+"""The population: every due time of a period with what became of it, the ones without a record too.
+
+Promises: every run that was logged for the period is one row, and every owed due time without one is a row that says
+`unsealed`; nothing is left out; a period without rows says that it is empty.
+Source: docs/evidence-format.md, "The package".
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from muster.cadence.spec import Cadence
+from muster.cadence.wording import words_of
+from muster.cards import PlanCard
+from muster.ledger.standing import Standing
+from muster.package.log import Log, LoggedRun, written
+from muster.package.owed import Mark, is_open, owed
+from muster.package.period import Period
+from muster.package.rows import OPEN, Row, Several, in_order, row_of, row_without_record
+from muster.package.sealed import Reading
+from muster.quantity import count_of
+
+SCHEMA = "muster.population/1"
+_INSTANT = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class PlanAccount:
+    """One plan in the period."""
+
+    name: str
+    kind: str
+    owner: str
+    cadence: str
+    """The newest that is known, in words."""
+    longest_gap: timedelta | None
+    """Between two due times of that cadence."""
+    controls: tuple[str, ...]
+    """Those that the plan names, as its file or its newest record says."""
+    since: datetime | None
+    """Its slots count from here; `None` where no ledger says."""
+    retired_at: datetime | None
+    counts: Mapping[str, int]
+    """Rows by outcome."""
+
+    def as_json(self) -> dict[str, Any]:
+        """As `population.json` has it."""
+        return {
+            "cadence": self.cadence,
+            "controls": list(self.controls),
+            "counts": dict(self.counts),
+            "kind": self.kind,
+            "longestGapSeconds": self.longest_gap.total_seconds() if self.longest_gap else None,
+            "name": self.name,
+            "owner": self.owner,
+            "retiredAt": written(self.retired_at) or None,
+            "since": written(self.since) or None,
+        }
+
+
+@dataclass(frozen=True)
+class Population:
+    """Rows in the order of time as it is written, plan and entry."""
+
+    period: Period
+    made_at: datetime
+    rows: tuple[Row, ...]
+    open: tuple[Row, ...]
+    late: tuple[Row, ...]
+    """Sealed since the package before, of an earlier period."""
+    plans: tuple[PlanAccount, ...]
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """Rows by outcome."""
+        return Counter(row.outcome for row in self.rows)
+
+    @cached_property
+    def gaps(self) -> tuple[Row, ...]:
+        """Due times without a record."""
+        return tuple(row for row in self.rows if row.is_gap)
+
+    @cached_property
+    def troubled(self) -> tuple[Row, ...]:
+        """Records that show nothing, whatever they say; late ones too."""
+        return tuple(row for row in (*self.rows, *self.late) if row.problems and not row.is_gap)
+
+    @property
+    def says(self) -> str:
+        """The whole in one sentence."""
+        if not self.rows:
+            return "The period is empty: no drill was due in it, and none was run."
+        passed = sum(row.passed for row in self.rows)
+        slots = count_of(len(self.rows), "slot and run", "slots and runs")
+        told = f"{passed:,} of {slots} of the period passed"
+        bad = [
+            (len(self.gaps), "has no sealed record", "have no sealed record"),
+            (sum(row in self.rows for row in self.troubled), "cannot be relied on", "cannot be relied on"),
+        ]
+        return "; ".join([told, *(count_of(count, one, many) for count, one, many in bad if count)]) + "."
+
+    def as_json(self) -> dict[str, Any]:
+        """The document `population.json`; its rows are an iterator."""
+        return {
+            "counts": dict(self.counts),
+            "from": written(self.period.start),
+            "late": (row.as_json() for row in self.late),
+            "madeAt": written(self.made_at),
+            "open": (row.as_json() for row in self.open),
+            "plans": (plan.as_json() for plan in self.plans),
+            "says": self.says,
+            "schema": SCHEMA,
+            "slots": (row.as_json() for row in self.rows),
+            "until": written(self.period.end),
+        }
+
+
+def build_population(
+    log: Log,
+    readings: Mapping[str, Reading],
+    period: Period,
+    plans: Sequence[PlanCard],
+    standings: Sequence[Standing],
+) -> Population:
+    """Join what the log, the bundles (by key), the plans' files and the ledger say."""
+    several = Several((*log.runs, *log.late))
+    late = tuple(row_of(run, readings, several) for run in log.late)
+    by_plan: dict[str, list[Row]] = defaultdict(list)
+    for run in log.runs:
+        by_plan[run.plan].append(row_of(run, readings, several))
+    cards, known = {card.name: card for card in plans}, {standing.plan: standing for standing in standings}
+    rows: list[Row] = []
+    accounts = []
+    for name in sorted(by_plan.keys() | cards.keys() | known.keys()):
+        part = _OfPlan(name, cards.get(name), known.get(name), by_plan.get(name, []))
+        found = [*part.rows, *part.without_record(log, readings, period)]
+        accounts.append(part.account(found))
+        rows += found
+    return Population(
+        period=period,
+        made_at=log.made_at,
+        rows=in_order(row for row in rows if row.outcome != OPEN),
+        open=in_order(row for row in rows if row.outcome == OPEN),
+        late=late,
+        plans=tuple(accounts),
+    )
+
+
+@dataclass(frozen=True)
+class _OfPlan:
+    """One plan, from every side that knows it."""
+
+    name: str
+    card: PlanCard | None
+    standing: Standing | None
+    rows: list[Row]
+
+    def without_record(self, log: Log, readings: Mapping[str, Reading], period: Period) -> Iterator[Row]:
+        """Due times that have no entry."""
+        taken = {row.scheduled_at for row in self.rows}
+        for slot in owed(self._marks(log, readings), period, log.made_at):
+            if slot.at not in taken:
+                yield row_without_record(self.name, slot.at, is_open=is_open(slot, log.made_at))
+
+    def account(self, rows: Iterable[Row]) -> PlanAccount:
+        """The plan in short."""
+        cadence = self._cadence
+        sealed = next((row.sealed for row in reversed(self.rows) if row.sealed), None)
+        told = self.card or sealed
+        return PlanAccount(
+            name=self.name,
+            kind=told.kind if told else "",
+            owner=told.owner if told else "",
+            cadence=words_of(cadence) if cadence else "",
+            longest_gap=cadence.gaps.longest if cadence else None,
+            controls=told.controls if told else (),
+            since=self.standing.since if self.standing else None,
+            retired_at=self.standing.retired_at if self.standing else None,
+            counts=Counter(row.outcome for row in rows),
+        )
+
+    def _marks(self, log: Log, readings: Mapping[str, Reading]) -> list[Mark]:
+        """Moments at which the cadence is known, in order."""
+        beside = [self._mark_beside(runs, readings) for runs in (log.before, log.after)]
+        marks = sorted([*filter(None, beside), *self._marks_within()], key=lambda mark: mark.at)
+        ledger = self._ledger_cadence
+        if self.standing and self.standing.since and self.name not in log.before:
+            # No entry can be older than the log: what was due before that it cannot tell.
+            since, first = max(self.standing.since, log.began_at), marks[0].cadence if marks else ledger
+            if first and (not marks or since < marks[0].at):
+                marks.insert(0, Mark(since, first))
+        if self.standing and ledger and self.name not in log.after:
+            marks.append(Mark(self.standing.retired_at or log.made_at + _INSTANT, ledger))
+        return marks
+
+    def _marks_within(self) -> Iterator[Mark]:
+        for row in self.rows:
+            if row.is_due and row.sealed and row.sealed.cadence:
+                yield Mark(row.at, row.sealed.cadence)
+
+    def _mark_beside(self, runs: Mapping[str, LoggedRun], readings: Mapping[str, Reading]) -> Mark | None:
+        run = runs.get(self.name)
+        reading = readings.get(run.key) if run else None
+        cadence = reading.sealed.cadence if reading and reading.sealed else None
+        return Mark(run.at, cadence) if run and cadence else None
+
+    @property
+    def _ledger_cadence(self) -> Cadence | None:
+        return Cadence.recorded(self.standing.cadence) if self.standing and self.standing.cadence else None
+
+    @property
+    def _cadence(self) -> Cadence | None:
+        """The newest that is known."""
+        if self.card:
+            return self.card.cadence()
+        if ledger := self._ledger_cadence:
+            return ledger
+        return next((row.sealed.cadence for row in reversed(self.rows) if row.sealed and row.sealed.cadence), None)
