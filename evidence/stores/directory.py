@@ -9,12 +9,13 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from evidence import durable
 from evidence.errors import StoreError, StoreUnreachable
-from evidence.stores.store import READ_LIMIT, Receipt, already_different, assert_key, not_there, too_large
+from evidence.stores.store import READ_LIMIT, Receipt, Version, already_different, assert_key, not_there, too_large
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,11 @@ class DirectoryStore:
     """A folder: keys are paths in it, files are made read-only."""
 
     root: Path
+
+    @property
+    def where(self) -> str:
+        """As `Store.where`."""
+        return str(self.root)
 
     def put(self, key: str, path: Path, sha256: str) -> Receipt:
         """As `Store.put`."""
@@ -62,6 +68,13 @@ class DirectoryStore:
             return tuple(
                 sorted(n for n in names if n.startswith(prefix) and n > after and not n.startswith(".incoming/"))
             )
+
+    def versions(self, prefix: str = "") -> Iterator[Version]:
+        """As `Store.versions`: a folder keeps one of each."""
+        for key in self.keys(prefix):
+            with _disk_errors(self.root):
+                found = self._path(key).stat()
+            yield Version(key, None, True, False, datetime.fromtimestamp(found.st_mtime, UTC), found.st_size)
 
     def _put(self, key: str, source: BinaryIO, sha256: str) -> Receipt:
         """Writers take turns, so that what a killed one left can be swept away."""

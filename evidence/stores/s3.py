@@ -1,27 +1,29 @@
 """A bucket as a store, on AWS or any server that speaks S3.
 
 Promises: those of `Store`; the server itself proves the SHA-256 of what it takes; with Object Lock each version is kept
-under a retention.
+under a retention, which is never shortened here; every question can be pinned to a version.
 The trap: a plain delete hides an object behind a marker, after which its key can be written again; only a locked bucket
-keeps the older version.
+keeps the older version, and only `versions` shows both.
 """
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from evidence import durable
-from evidence.errors import StoreError, StoreUnreachable
+from evidence.errors import StoreError
+from evidence.stores.s3_wire import s3_errors
 from evidence.stores.store import (
     READ_LIMIT,
     LockMode,
     NotThere,
     Receipt,
+    Version,
     already_different,
     assert_key,
     not_there,
@@ -34,12 +36,18 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
 _LARGEST_PUT: Final = 5 << 30
-"""S3 takes no more than 5 GiB in one request."""
+"""S3 takes no more than 5 GiB in one request; in parts it proves no SHA-256 of the whole."""
+LONGEST_LINK: Final = 7 * 24 * 3600
+"""Seconds; a signature of AWS holds no longer."""
 
 
 @dataclass(frozen=True)
 class S3Store:
-    """A bucket, or the part of it below `prefix`; with Object Lock where the bucket has it and `lock_days` is given."""
+    """A bucket, or the part of it below `prefix`; with Object Lock where the bucket has it.
+
+    `lock_days` and `lock_mode` are the retention of what is put from now on; `legal_hold` keeps it besides until
+    somebody lifts the hold. Without `lock_days` the bucket's own default counts, if it has one.
+    """
 
     client: "S3Client"
     bucket: str
@@ -47,6 +55,13 @@ class S3Store:
     lock_days: int | None
     lock_mode: LockMode
     now: Callable[[], datetime]
+    legal_hold: bool = False
+    _known: set[str] = field(default_factory=set, compare=False, repr=False)
+
+    @property
+    def where(self) -> str:
+        """As `Store.where`."""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     def put(self, key: str, path: Path, sha256: str) -> Receipt:
         """As `Store.put`, by `If-None-Match: *` and a checksum that the server proves; one request, up to 5 GiB."""
@@ -65,7 +80,7 @@ class S3Store:
         try:
             with s3_errors(self._url(key)):
                 found = self.client.head_object(
-                    Bucket=self.bucket, Key=self._name(key), ChecksumMode="ENABLED", **_pinned(version)
+                    Bucket=self.bucket, Key=self.name(key), ChecksumMode="ENABLED", **_pinned(version)
                 )
                 return self._receipt(key, found)
         except NotThere:
@@ -92,12 +107,65 @@ class S3Store:
 
     def keys(self, prefix: str = "", after: str = "") -> tuple[str, ...]:
         """As `Store.keys`."""
+        begin: dict[str, Any] = {"StartAfter": self.name(start)} if (start := _start(prefix, after)) else {}
         with s3_errors(self._url(prefix)):
             lister = self.client.get_paginator("list_objects_v2")
-            pages = lister.paginate(Bucket=self.bucket, Prefix=self._name(prefix))
-            found = [item["Key"] for page in pages for item in page.get("Contents", ())]
-        names = (name.removeprefix(self._name("")) for name in found)
-        return tuple(sorted(name for name in names if name > after))
+            pages = lister.paginate(Bucket=self.bucket, Prefix=self.name(prefix), **begin)
+            found = [self._key(item["Key"]) for page in pages for item in page.get("Contents", ())]
+        return tuple(sorted(key for key in found if key > after))
+
+    def versions(self, prefix: str = "") -> Iterator[Version]:
+        """As `Store.versions`, folder by folder.
+
+        Not in one listing: SeaweedFS (4.48) loses whole folders where a page of that ends.
+        """
+        waiting = [prefix]
+        lister = self.client.get_paginator("list_object_versions")
+        while waiting:
+            here = self.name(waiting.pop())
+            with s3_errors(self._url(prefix)):
+                for page in lister.paginate(Bucket=self.bucket, Prefix=here, Delimiter="/"):
+                    yield from (self._version(v, v["Size"]) for v in page.get("Versions", ()))
+                    yield from (self._version(m, None) for m in page.get("DeleteMarkers", ()))
+                    waiting.extend(self._key(folder["Prefix"]) for folder in page.get("CommonPrefixes", ()))
+
+    def extend(self, key: str, version: str, until: datetime) -> Receipt:
+        """Keep a version until later than now promised, in the same mode. Raises `StoreError` if that is sooner."""
+        held = self.head(key, version)
+        if held is None:
+            raise not_there(key, self._url(""))
+        if held.locked_until is not None and until < held.locked_until:
+            raise StoreError(
+                f"{key} is kept until {held.locked_until:%Y-%m-%d %H:%M:%S} UTC, longer than asked",
+                "a retention is never shortened; give a later time",
+            )
+        with s3_errors(self._url(key)):
+            self.client.put_object_retention(
+                Bucket=self.bucket,
+                Key=self.name(key),
+                VersionId=version,
+                Retention={"Mode": cast("LockMode", held.lock_mode or self.lock_mode), "RetainUntilDate": until},
+            )
+        return self.head(key, version) or held
+
+    def link(self, key: str, version: str, seconds: int) -> str:
+        """An address from which anybody can bring this version for so long, at most 7 days, without an account.
+
+        The trap: signed by credentials that end sooner, a link ends with them. Raises `StoreError` for a longer time.
+        """
+        assert_key(key)
+        if not version or not 0 < seconds <= LONGEST_LINK:
+            raise StoreError("a link is for one version, and for up to 7 days", "name a version, ask for less time")
+        with s3_errors(self._url(key)):
+            return self.client.generate_presigned_url(
+                "get_object",
+                Params={"Bucket": self.bucket, "Key": self.name(key), "VersionId": version},
+                ExpiresIn=seconds,
+            )
+
+    def name(self, key: str) -> str:
+        """The object's name in the bucket."""
+        return f"{self.prefix}/{key}" if self.prefix else key
 
     def _put(self, key: str, body: BinaryIO | bytes, sha256: str) -> Receipt:
         assert_key(key)
@@ -117,7 +185,7 @@ class S3Store:
         try:
             answer = self.client.put_object(
                 Bucket=self.bucket,
-                Key=self._name(key),
+                Key=self.name(key),
                 Body=body,
                 IfNoneMatch="*",
                 ChecksumSHA256=base64.b64encode(bytes.fromhex(sha256)).decode(),
@@ -130,33 +198,53 @@ class S3Store:
         return answer.get("VersionId", "")
 
     def _body(self, key: str, version: str | None) -> "StreamingBody":
-        return self.client.get_object(Bucket=self.bucket, Key=self._name(key), **_pinned(version))["Body"]
+        return self.client.get_object(Bucket=self.bucket, Key=self.name(key), **_pinned(version))["Body"]
 
     def _retention(self) -> dict[str, Any]:
-        if self.lock_days is None or not self._bucket_locks():
+        if (self.lock_days is None and not self.legal_hold) or not self._bucket_locks():
             return {}
+        hold: dict[str, Any] = {"ObjectLockLegalHoldStatus": "ON"} if self.legal_hold else {}
+        if self.lock_days is None:
+            return hold
         until = self.now() + timedelta(days=self.lock_days)
-        return {"ObjectLockMode": self.lock_mode, "ObjectLockRetainUntilDate": until}
+        return hold | {"ObjectLockMode": self.lock_mode, "ObjectLockRetainUntilDate": until}
 
     def _bucket_locks(self) -> bool:
+        """Whether the bucket has Object Lock; asked until it has, since it cannot be taken away."""
         from botocore.exceptions import ClientError
 
+        if self.bucket in self._known:
+            return True
         try:
             answer = self.client.get_object_lock_configuration(Bucket=self.bucket)
         except ClientError as error:
             if error.response["Error"]["Code"] == "ObjectLockConfigurationNotFoundError":
                 return False
             raise
-        return answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled"
+        if answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") != "Enabled":
+            return False
+        self._known.add(self.bucket)
+        return True
+
+    def _version(self, listed: Any, size: int | None) -> Version:
+        return Version(
+            self._key(listed["Key"]),
+            _version_id(listed),
+            listed["IsLatest"],
+            size is None,
+            listed["LastModified"],
+            size or 0,
+        )
 
     def _receipt(self, key: str, found: "HeadObjectOutputTypeDef") -> Receipt:
         return Receipt(
             key,
             self._sha256(key, found),
             found["ContentLength"],
-            found.get("VersionId"),
+            _version_id(found),
             found.get("ObjectLockMode"),
             found.get("ObjectLockRetainUntilDate"),
+            found.get("ObjectLockLegalHoldStatus") == "ON",
         )
 
     def _sha256(self, key: str, found: "HeadObjectOutputTypeDef") -> str:
@@ -169,61 +257,31 @@ class S3Store:
             digest.update(piece)
         return digest.hexdigest()
 
-    def _name(self, key: str) -> str:
-        return f"{self.prefix}/{key}" if self.prefix else key
+    def _key(self, name: str) -> str:
+        return name.removeprefix(self.name(""))
 
     def _url(self, key: str) -> str:
-        return f"s3://{self.bucket}/{self._name(key)}"
+        return f"s3://{self.bucket}/{self.name(key)}"
+
+
+def _version_id(answer: Any) -> str | None:
+    """`null` is what a bucket without versions calls its one version."""
+    version: str | None = answer.get("VersionId")
+    return None if version == "null" else version
+
+
+def _start(prefix: str, after: str) -> str:
+    """A name to list from that leaves out no key after `after`, also where folders and not bytes give the order.
+
+    SeaweedFS (4.48) has `a-b` after all of `a/`, though `-` comes before `/`: so a name is cut before the first sign
+    that does, and by one sign more, which takes in a folder of exactly this name.
+    """
+    folder = prefix[: prefix.rfind("/") + 1]
+    if not after.startswith(folder):
+        return ""
+    segment = re.split(r"[+,./-]", after.removeprefix(folder), maxsplit=1)[0]
+    return folder + segment[:-1] if segment[:-1] else ""
 
 
 def _pinned(version: str | None) -> dict[str, Any]:
     return {"VersionId": version} if version else {}
-
-
-@contextmanager
-def s3_errors(url: str) -> Iterator[None]:
-    """Say what boto3 raises in our words."""
-    from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
-
-    try:
-        yield
-    except (ConnectionError, HTTPClientError) as error:
-        raise StoreUnreachable(f"{url} cannot be reached: {error}", "start the object store, or try later") from error
-    except BotoCoreError as error:
-        raise StoreError(f"{url} cannot be used: {error}", "check credentials, region and endpoint") from error
-    except ClientError as error:
-        raise _refusal(url, error.response) from error
-
-
-def _refusal(url: str, answer: Any) -> StoreError:
-    status = answer["ResponseMetadata"]["HTTPStatusCode"]
-    said = f"{answer['Error']['Code']} {answer['Error'].get('Message', '')}".strip()
-    if status >= 500 or status == 429:
-        return StoreUnreachable(f"{url} cannot answer now: {said}", "try later")
-    if status == 409:
-        return StoreUnreachable(f"{url} is being written by another: {said}", "try again in a moment")
-    if status == 404 and "Bucket" not in said:
-        return NotThere(f"{url} does not exist: {said}", "list what is there, or name another store")
-    return StoreError(f"{url} was refused: {said}", "check the bucket's name, the credentials and their rights")
-
-
-def s3_client(endpoint: str, credentials: tuple[str, str] | None) -> "S3Client":
-    """A client whose every wait is bounded; `endpoint` is the URL of a server other than AWS."""
-    import boto3
-    from botocore.config import Config
-
-    key_id, secret = credentials or (None, None)
-    config = Config(
-        connect_timeout=3,
-        read_timeout=30,
-        retries={"total_max_attempts": 3, "mode": "standard"},
-        request_checksum_calculation="when_required",
-        s3={"addressing_style": "path"} if endpoint else {},
-    )
-    return boto3.session.Session(region_name="us-east-1" if endpoint else None).client(
-        "s3",
-        endpoint_url=endpoint or None,
-        aws_access_key_id=key_id,
-        aws_secret_access_key=secret,
-        config=config,
-    )

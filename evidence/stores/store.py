@@ -5,6 +5,7 @@ Promises: a key is written once, whole or not at all; the same bytes again are s
 Idea: restic's backend interface, one suite of promises for every implementation.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ class Receipt:
     version: str | None = None
     lock_mode: str | None = None
     locked_until: datetime | None = None
+    legal_hold: bool = False
     created: bool = False
     """True only for the `put` that wrote it."""
 
@@ -44,8 +46,27 @@ class Receipt:
         return cls(**content | {"locked_until": datetime.fromisoformat(until) if until else None})
 
 
+@dataclass(frozen=True)
+class Version:
+    """One version of a key, or the marker that a plain delete leaves. `at` is when the store says that it came."""
+
+    key: str
+    version: str | None
+    """`None` where the store keeps no versions."""
+    is_latest: bool
+    is_delete_marker: bool
+    at: datetime
+    size: int
+    """Bytes; 0 of a marker."""
+
+
 class Store(Protocol):
     """What every store promises. All raise `StoreUnreachable` when it does not answer, `StoreError` when it refuses."""
+
+    @property
+    def where(self) -> str:
+        """The store's place, in words that name it alone: a folder, or `s3://bucket/prefix`."""
+        ...
 
     def put(self, key: str, path: Path, sha256: str) -> Receipt:
         """Keep the file at `path` under `key`, once. Raises `AlreadyDifferent`; `StoreError` if it is not `sha256`."""
@@ -69,6 +90,10 @@ class Store(Protocol):
 
     def keys(self, prefix: str = "", after: str = "") -> tuple[str, ...]:
         """All keys that begin with `prefix` and come after the key `after`, sorted."""
+        ...
+
+    def versions(self, prefix: str = "") -> Iterator[Version]:
+        """Every version and marker of every key that begins with `prefix`, in no order."""
         ...
 
 
