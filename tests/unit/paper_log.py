@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner, SSlibKey
@@ -96,6 +96,11 @@ def log(shelf: Shelf, seed: int = 0, **options: object) -> Log:
 
 def naive_root(leaves: Sequence[bytes]) -> bytes:
     """MTH as RFC 6962, 2.1 writes it, over entries."""
+    return _mth(tuple(leaves))
+
+
+@lru_cache(1 << 14)
+def _mth(leaves: tuple[bytes, ...]) -> bytes:
     if not leaves:
         return hashlib.sha256(b"").digest()
     if len(leaves) == 1:
@@ -103,7 +108,7 @@ def naive_root(leaves: Sequence[bytes]) -> bytes:
     middle = 1
     while middle * 2 < len(leaves):
         middle *= 2
-    return hashlib.sha256(b"\1" + naive_root(leaves[:middle]) + naive_root(leaves[middle:])).digest()
+    return hashlib.sha256(b"\1" + _mth(leaves[:middle]) + _mth(leaves[middle:])).digest()
 
 
 def naive_files(entries: Sequence[bytes], sizes: Iterable[int]) -> dict[str, bytes]:
