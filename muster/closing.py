@@ -1,18 +1,21 @@
-"""Closing a run: judged, sealed, ended in the ledger, sent; each goes on from where a crash left it.
+"""Closing a run: judged, sealed, ended in the ledger, sent, entered in the log; each goes on where a crash left it.
 
 Promises: a run is judged, sealed and closed exactly once, however often its process dies in between; a store that is
-away costs nothing: the bundle waits.
+away costs nothing: the bundle waits; none leaves the outbox before it is entered, unless that is another's to do.
 """
 
 import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
+from evidence import durable
 from evidence.errors import EvidenceError
+from evidence.keys import public_key_of
 from evidence.outbox import Delivery, Outbox, Waiting
-from evidence.stores import Store
+from evidence.stores import Receipt, Store
 from muster.cadence.spec import Cadence
 from muster.clock import Clock
 from muster.drill import Drill, Workspace
@@ -20,6 +23,7 @@ from muster.journal import EventKind, History, Journal, RunState
 from muster.judging import judge, summarise
 from muster.ledger import Ledger, Measures
 from muster.ledger.rows import Due
+from muster.notary.desk import Desk
 from muster.plan import Plan
 from muster.redaction import known_secrets, redact_logs
 from muster.sealing import bundle_name, seal_run
@@ -38,6 +42,11 @@ class Closing:
     ledger: Ledger
     clock: Clock
     open_store: Callable[[], Store]
+
+    @cached_property
+    def desk(self) -> Desk:
+        """What seals here, and who enters it in the log."""
+        return Desk(self.settings, self.clock)
 
     def conclude(self, drill: Drill, plan: Plan, journal: Journal, *, send: bool = True) -> Summary:
         """Judge, seal, close, send: each is safe to repeat, and goes on from where a crash left it."""
@@ -76,9 +85,22 @@ class Closing:
         """Send what waits in the outbox. A store that is away costs nothing: the bundles wait on."""
         outbox = Outbox(self.settings.outbox)
         try:
-            return outbox.flush(self.open_store(), tell=lambda receipt: self._note_sent(receipt.key))
+            store = self.open_store()
+            return outbox.flush(store, tell=self._taker(store, outbox))
         except EvidenceError as error:
             return Delivery((), (Waiting("", self.settings.outbox, error.message),))
+
+    def _taker(self, store: Store, outbox: Outbox) -> Callable[[Receipt], None]:
+        """What is done with each bundle that the store took; the notary is only called when there is one."""
+        notary = cache(lambda: self.desk.notary(store))
+
+        def take(receipt: Receipt) -> None:
+            bundle = outbox.path_of(receipt.key)
+            if self.desk.enters and bundle:
+                notary().enter(receipt.key, bundle)
+            self._note_sent(receipt.key)
+
+        return take
 
     def _note_sent(self, key: str) -> None:
         run = key.rsplit("/", 1)[-1].removesuffix(".tar.gz")
@@ -106,12 +128,19 @@ class Closing:
             shutil.rmtree(self.workspace(journal.run).root, ignore_errors=True)
 
     def _seal(self, summary: Summary, history: History, journal: Journal) -> None:
-        sealed = seal_run(summary, history, self.workspace(journal.run), self.settings)
+        """A signature may be another each time: once a bundle is in the outbox it is the run's; no second is made."""
         key = f"{summary.plan}/{bundle_name(summary)}"
-        Outbox(self.settings.outbox).add(sealed, key)
-        self.ledger.set_bundle(journal.run, sealed.sha256, key)
-        journal.append(EventKind.SEALED, sha256=sealed.sha256, size=sealed.size, key_id=sealed.key_id, key=key)
-        sealed.path.unlink(missing_ok=True)
+        outbox = Outbox(self.settings.outbox)
+        made: Path | None = None
+        if (bundle := outbox.path_of(key)) is None:
+            sealed = seal_run(summary, history, self.workspace(journal.run), self.desk.signer)
+            made, bundle = sealed.path, outbox.add(sealed, key)
+        sha256, size = durable.sha256_of(bundle), bundle.stat().st_size
+        key_id = public_key_of(self.desk.signer).key_id
+        self.ledger.set_bundle(journal.run, sha256, key)
+        journal.append(EventKind.SEALED, sha256=sha256, size=size, key_id=key_id, key=key)
+        if made:
+            made.unlink(missing_ok=True)
 
 
 def _measures(summary: Summary) -> Measures:

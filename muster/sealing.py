@@ -7,16 +7,18 @@ they are.
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evidence.bundle import Sealed, seal
-from evidence.keys import ensure_key_pair, load_signer
 from evidence.statement import canonical
 from muster.drill import Workspace
 from muster.journal import History
 from muster.report.html import render_html
 from muster.report.markdown import render_markdown
-from muster.settings import Settings
 from muster.summary import Summary
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import Signer  # type: ignore[attr-defined]  # re-exported without saying so
 
 JOURNAL = "journal.jsonl"
 
@@ -31,9 +33,8 @@ def bundle_name(summary: Summary) -> str:
     return f"{summary.run}.tar.gz"
 
 
-def seal_run(summary: Summary, history: History, workspace: Workspace, settings: Settings) -> Sealed:
-    """Make the run's bundle in its workspace; the same run gives the same bytes."""
-    ensure_key_pair(settings.key_file)
+def seal_run(summary: Summary, history: History, workspace: Workspace, signer: "Signer") -> Sealed:
+    """Make the run's bundle in its workspace; the same run gives the same bytes, where the signer does."""
     members: dict[str, Path | bytes] = {
         JOURNAL: journal_lines(history),
         "report.html": render_html(summary).encode(),
@@ -66,7 +67,7 @@ def seal_run(summary: Summary, history: History, workspace: Workspace, settings:
             "controls": list(summary.controls),
             "muster": summary.muster_version,
         },
-        signer=load_signer(settings.key_file),
+        signer=signer,
         destination=workspace.root / bundle_name(summary),
         info={
             "Source-Organization": summary.owner,

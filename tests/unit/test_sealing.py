@@ -9,6 +9,7 @@ from test_report_samples import PASSED
 
 from evidence.bundle import Sealed
 from evidence.errors import SealError
+from evidence.keys import ensure_key_pair, load_signer
 from evidence.verifier import verify
 from muster.drill import Workspace
 from muster.journal import History
@@ -35,7 +36,8 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def seal(workspace: Workspace, settings: Settings) -> Sealed:
-    return seal_run(PASSED, History(()), workspace, settings)
+    ensure_key_pair(settings.key_file)
+    return seal_run(PASSED, History(()), workspace, load_signer(settings.key_file))
 
 
 def exhibits_in(sealed: Sealed) -> dict[str, bytes]:
