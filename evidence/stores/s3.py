@@ -82,6 +82,7 @@ class S3Store:
                 found = self.client.head_object(
                     Bucket=self.bucket, Key=self.name(key), ChecksumMode="ENABLED", **_pinned(version)
                 )
+                self._assert_version(key, found, version)
                 return self._receipt(key, found)
         except NotThere:
             return None
@@ -198,7 +199,14 @@ class S3Store:
         return answer.get("VersionId", "")
 
     def _body(self, key: str, version: str | None) -> "StreamingBody":
-        return self.client.get_object(Bucket=self.bucket, Key=self.name(key), **_pinned(version))["Body"]
+        answer = self.client.get_object(Bucket=self.bucket, Key=self.name(key), **_pinned(version))
+        self._assert_version(key, answer, version)
+        return answer["Body"]
+
+    def _assert_version(self, key: str, answer: Any, asked: str | None) -> None:
+        """A bucket that keeps no versions may answer with what it has, whichever was asked for."""
+        if asked and _version_id(answer) != asked:
+            raise not_there(key, self._url(""))
 
     def _retention(self) -> dict[str, Any]:
         if (self.lock_days is None and not self.legal_hold) or not self._bucket_locks():

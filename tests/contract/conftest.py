@@ -1,4 +1,4 @@
-"""The two databases a ledger can live in: SQLite, and a real PostgreSQL 18."""
+"""The two databases a ledger can live in, SQLite and a real PostgreSQL 18; and a real SeaweedFS."""
 
 import shutil
 import tempfile
@@ -14,6 +14,7 @@ from tasks.postgres.binaries import wheel_binaries
 from tasks.postgres.server import Server
 from tasks.process import Processes
 from tests.contract import prefect_servers
+from tests.contract.weed import Weed, running_weed
 
 _numbers = count()
 
@@ -38,6 +39,13 @@ def _no_prefect_is_left() -> Iterator[None]:
     """Servers that a case has started end with the session."""
     yield
     prefect_servers.stop()
+
+
+@pytest.fixture(scope="session")
+def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weed]:
+    """A real SeaweedFS, shared by the session."""
+    with running_weed(tmp_path_factory.mktemp("weed")) as started:
+        yield started
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,127 +1,29 @@
 """One suite of promises for every store: a folder, and S3 as a real SeaweedFS serves it, with and without locks."""
 
-import contextlib
 import hashlib
-import http.client
 import json
 import os
-import random
-import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import boto3
+import httpx
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from evidence.bundle import Sealed
 from evidence.errors import AlreadyDifferent, StoreError, StoreUnreachable
 from evidence.outbox import Outbox
-from evidence.stores import NotThere, Receipt, Store, open_store
+from evidence.stores import LockMode, NotThere, Receipt, S3Store, Store, open_store
+from evidence.stores.s3 import LONGEST_LINK
+from evidence.stores.s3_wire import s3_client
+from tests.contract.weed import CREDENTIALS, Weed, free_ports
 
-CREDENTIALS = ("drill", "drill-secret")
-WEED = Path(sys.executable).with_name("weed")
-
-
-@dataclass(frozen=True)
-class Weed:
-    """A running SeaweedFS with three buckets: `plain`, `versioned` and `locked`."""
-
-    endpoint: str
-    client: Any
-
-
-def _free_ports(count: int) -> list[int]:
-    """Below the ports that the system hands out, and free at 10000 more too: there SeaweedFS puts gRPC."""
-    candidates = random.sample(range(12_000, 22_000), 1000)
-    return [port for port in candidates if _is_free(port) and _is_free(port + 10_000)][:count]
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as one, contextlib.suppress(OSError):
-        one.bind(("127.0.0.1", port))
-        return True
-    return False
-
-
-def _start(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
-    s3, master, volume, filer, admin = _free_ports(5)
-    identity = {"name": "drill", "credentials": [{"accessKey": CREDENTIALS[0], "secretKey": CREDENTIALS[1]}]}
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity | {"actions": ["Admin"]}]}))
-    command = [
-        str(WEED), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={s3}",
-        f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-admin.port={admin}",
-        "-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
-        f"-s3.config={folder / 's3.json'}", "-master.telemetry=false", "-volume.preStopSeconds=0",
-    ]  # fmt: skip
-    environment = {"HOME": str(folder), "PATH": os.environ["PATH"]}
-    with (folder / "weed.log").open("wb") as log:
-        return subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log), f"http://127.0.0.1:{s3}"
-
-
-def _answers(endpoint: str) -> bool:
-    connection = http.client.HTTPConnection(endpoint.removeprefix("http://"), timeout=2)
-    try:
-        connection.request("GET", "/")
-        return connection.getresponse().status < 500
-    except OSError:
-        return False
-    finally:
-        connection.close()
-
-
-def _wait_for(question: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 90
-    while not question():
-        if process.poll() is not None or time.monotonic() > deadline:
-            pytest.fail(f"SeaweedFS did not come up: {log.read_text(errors='replace')[-2000:]}")
-        time.sleep(0.1)
-
-
-def _make_buckets(client: Any) -> bool:
-    """Whether the buckets are there and the first write was taken: the gateway answers a little before that."""
-    try:
-        client.create_bucket(Bucket="plain")
-        client.create_bucket(Bucket="versioned")
-        client.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
-        client.create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
-        client.put_object(Bucket="plain", Key="up", Body=b"")
-    except ClientError as error:
-        return error.response["Error"]["Code"] in {"BucketAlreadyExists", "BucketAlreadyOwnedByYou"}
-    return True
-
-
-@pytest.fixture(scope="session")
-def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weed]:
-    folder = tmp_path_factory.mktemp("weed")
-    process, endpoint = _start(folder)
-    try:
-        _wait_for(lambda: _answers(endpoint), process, folder / "weed.log")
-        client = boto3.client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name="us-east-1",
-            aws_access_key_id=CREDENTIALS[0],
-            aws_secret_access_key=CREDENTIALS[1],
-            config=Config(s3={"addressing_style": "path"}, connect_timeout=3, read_timeout=20),
-        )
-        _wait_for(lambda: _make_buckets(client), process, folder / "weed.log")
-        yield Weed(endpoint, client)
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(20)
+NOW = datetime.now(UTC).replace(microsecond=0)
 
 
 @pytest.fixture(params=["folder", "s3 plain", "s3 versioned", "s3 locked"])
@@ -293,7 +195,7 @@ def test_a_receipt_survives_json(store: Store, file: File) -> None:
 
 
 def test_a_store_that_is_away_is_said_so_at_once(tmp_path: Path, file: File) -> None:
-    (port,) = _free_ports(1)
+    (port,) = free_ports(1)
     away = open_store("s3://locked/x", f"http://127.0.0.1:{port}", credentials=CREDENTIALS)
     path, digest = file(b"a bundle")
     for call in (
@@ -390,6 +292,119 @@ def test_a_locked_version_cannot_be_deleted_and_an_unlocked_one_can(weed: Weed, 
         else:
             weed.client.delete_object(**doomed)
             assert store.head("r1") is None
+
+
+def test_every_version_is_listed(store: Store) -> None:
+    keys = {"runs/a": b"1", "runs/b": b"22", "runs.old/c": b"", "runs-old/d": b"4444", "package": b"55555"}
+    started = datetime.now(UTC)
+    receipts = {key: store.put_bytes(key, content) for key, content in keys.items()}
+    found = list(store.versions())
+    assert {v.key: (v.version, v.size) for v in found} == {k: (r.version, r.size) for k, r in receipts.items()}
+    assert all(v.is_latest and not v.is_delete_marker for v in found)
+    assert all(abs(v.at - started) < timedelta(minutes=10) for v in found)
+    assert len(found) == len(keys)
+    assert {v.key for v in store.versions("runs")} == {"runs/a", "runs/b", "runs.old/c", "runs-old/d"}
+    assert [v.key for v in store.versions("runs/a")] == ["runs/a"]
+    assert list(store.versions("none")) == []
+
+
+def test_a_version_that_is_not_there_is_nothing(store: Store, tmp_path: Path) -> None:
+    store.put_bytes("r1", b"a bundle")
+    assert store.head("r1", "0" * 32) is None
+    for call in (lambda: store.read("r1", "0" * 32), lambda: store.get("r1", tmp_path / "back", "0" * 32)):
+        with pytest.raises(NotThere):
+            call()
+    assert not (tmp_path / "back").exists()
+
+
+@pytest.mark.parametrize("bucket", ["versioned", "locked"])
+def test_what_was_hidden_or_overwritten_is_still_read_by_its_version(weed: Weed, tmp_path: Path, bucket: str) -> None:
+    store = open_store(f"s3://{bucket}/pinned", weed.endpoint, lock_days=1, credentials=CREDENTIALS)
+    first = store.put_bytes("r1", b"a bundle")
+    weed.client.delete_object(Bucket=bucket, Key="pinned/r1")
+    second = store.put_bytes("r1", b"a bumble")
+    assert second.created
+    assert store.read("r1") == b"a bumble"
+    assert store.read("r1", first.version) == b"a bundle"
+    assert store.head("r1", first.version) == replace(first, created=False)
+    assert store.get("r1", tmp_path / "back", first.version) == first.sha256
+    listed = {v.version: (v.is_latest, v.is_delete_marker, v.size) for v in store.versions("r1")}
+    marker = next(v.version for v in store.versions("r1") if v.is_delete_marker)
+    assert listed == {
+        first.version: (False, False, 8),
+        marker: (False, True, 0),
+        second.version: (True, False, 8),
+    }
+
+
+def test_versions_are_listed_whole_where_one_listing_is_not(weed: Weed) -> None:
+    """More than one page holds, with a folder whose name begins like another's: SeaweedFS loses that in one listing."""
+    prefix = "many"
+    names = [f"restore/r{number:04d}.tar.gz" for number in range(1005)] + ["restore-x/r1.tar.gz", "restore.x/r1.tar.gz"]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: weed.client.put_object(Bucket="versioned", Key=f"{prefix}/{n}", Body=b""), names))
+    store = open_store(f"s3://versioned/{prefix}", weed.endpoint, credentials=CREDENTIALS)
+    assert sorted(v.key for v in store.versions()) == sorted(names)
+    assert store.keys() == tuple(sorted(names))
+    assert store.keys(after="restore-x/r1.tar.gz") == tuple(sorted(n for n in names if n > "restore-x/r1.tar.gz"))
+
+
+def test_a_legal_hold_is_set_and_read_back(weed: Weed) -> None:
+    held = open_store("s3://locked/hold", weed.endpoint, legal_hold=True, credentials=CREDENTIALS)
+    receipt = held.put_bytes("r1", b"a bundle")
+    assert (receipt.legal_hold, receipt.lock_mode, receipt.locked_until) == (True, None, None)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        weed.client.delete_object(Bucket="locked", Key="hold/r1", VersionId=receipt.version)
+    both = open_store("s3://locked/hold", weed.endpoint, lock_days=1, legal_hold=True, credentials=CREDENTIALS)
+    receipt = both.put_bytes("r2", b"a bundle")
+    assert (receipt.legal_hold, receipt.lock_mode) == (True, "COMPLIANCE")
+    plain = open_store("s3://plain/hold", weed.endpoint, lock_days=1, legal_hold=True, credentials=CREDENTIALS)
+    assert not plain.put_bytes("r1", b"a bundle").legal_hold
+
+
+@pytest.mark.parametrize("mode", ["COMPLIANCE", "GOVERNANCE"])
+def test_a_retention_is_extended_and_never_shortened(weed: Weed, mode: LockMode) -> None:
+    store = S3Store(s3_client(weed.endpoint, CREDENTIALS), "locked", f"extend-{mode}", 2, mode, lambda: NOW)
+    receipt = store.put_bytes("r1", b"a bundle")
+    assert receipt.version
+    assert receipt.locked_until == NOW + timedelta(days=2)
+    with pytest.raises(StoreError, match="longer than asked"):
+        store.extend("r1", receipt.version, NOW + timedelta(days=1))
+    assert store.head("r1") == replace(receipt, created=False)
+    longer = store.extend("r1", receipt.version, NOW + timedelta(days=5))
+    assert longer == store.head("r1") == replace(receipt, locked_until=NOW + timedelta(days=5), created=False)
+    with pytest.raises(NotThere):
+        store.extend("r2", receipt.version, NOW + timedelta(days=5))
+
+
+def test_a_link_brings_one_version_and_nothing_else(weed: Weed) -> None:
+    store = S3Store(s3_client(weed.endpoint, CREDENTIALS), "locked", "link", 1, "COMPLIANCE", lambda: NOW)
+    first = store.put_bytes("r1", b"a bundle").version
+    assert first
+    weed.client.delete_object(Bucket="locked", Key="link/r1")
+    second = store.put_bytes("r1", b"a bumble").version
+    assert second
+    link = store.link("r1", first, 60)
+    assert httpx.get(link).content == b"a bundle"
+    assert httpx.get(link.replace(first, second)).status_code == 403
+    assert httpx.put(link, content=b"other").status_code == 403
+    assert httpx.delete(link).status_code == 403
+    assert store.read("r1", first) == b"a bundle"
+
+
+def test_a_link_ends(weed: Weed) -> None:
+    store = S3Store(s3_client(weed.endpoint, CREDENTIALS), "locked", "link-end", 1, "COMPLIANCE", lambda: NOW)
+    version = store.put_bytes("r1", b"a bundle").version
+    assert version
+    assert "X-Amz-Expires=604800" in store.link("r1", version, LONGEST_LINK)
+    link = store.link("r1", version, 1)
+    time.sleep(2.5)
+    assert httpx.get(link).status_code == 403
+    for seconds in (0, -1, LONGEST_LINK + 1):
+        with pytest.raises(StoreError, match="up to 7 days"):
+            store.link("r1", version, seconds)
+    with pytest.raises(StoreError, match="for one version"):
+        store.link("r1", "", 60)
 
 
 def test_the_outbox_delivers_to_any_store(store: Store, tmp_path: Path, file: File) -> None:
