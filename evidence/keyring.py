@@ -50,6 +50,7 @@ class Action(StrEnum):
 
 
 EVERY_ROLE = frozenset(Role)
+RUNNER_ROLES = frozenset({Role.SUBMIT})
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,9 @@ class Keyring:
             raise KeyringBroken(number, "it does not follow the statement before it")
         keys = (link.key,) if number == 0 else self._signers_of(link, opened.key_id)
         if len(opened.signatures) != len(keys) or not all(map(opened.is_signed_by, keys)):
-            raise KeyringBroken(number, "it is not signed by a key that was trusted then, and by the admitted one")
+            raise KeyringBroken(
+                number, "it is not signed by whom it takes: a key that was trusted then, and the new one"
+            )
         return Keyring((*self.statements, link), (*self.envelopes, envelope))
 
     def trusted(self, role: Role, index: int) -> tuple[PublicKey, ...]:
@@ -111,6 +114,10 @@ class Keyring:
         """The envelope that admits a key; the first key admits itself."""
         signers = [signer] if not self.statements else [by, signer]
         return self._checked(Action.ADMIT, public_key_of(signer), roles, signers, facts)
+
+    def admit_runner(self, key: PublicKey, *, by: "Signer", facts: "Facts") -> bytes:
+        """The envelope that lets a runner hand in. It needs no word of the runner: its key counts for nothing alone."""
+        return self._checked(Action.ADMIT, key, RUNNER_ROLES, [by], facts)
 
     def end(self, action: Action, key: PublicKey, *, by: "Signer", facts: "Facts") -> bytes:
         """The envelope that retires or revokes a key: from `facts.from_index` on its seals count no more."""
@@ -142,7 +149,7 @@ class Keyring:
         if link.action is Action.ADMIT:
             if link.key.key_id in known:
                 raise KeyringBroken(link.number, "the key was admitted before")
-            return known[first], link.key
+            return (known[first],) if link.roles == RUNNER_ROLES else (known[first], link.key)
         if link.key.key_id not in known:
             raise KeyringBroken(link.number, "the key was never admitted")
         return (known[first],)

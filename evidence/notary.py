@@ -85,6 +85,10 @@ class Notary:
         """Let another key seal from the next entry on. Both sign: the old one vouches, the new one shows itself."""
         self._extend(self.keyring.admit(signer, roles, by=self._hands.seal, facts=self._facts(reason, None)))
 
+    def admit_runner(self, key: PublicKey, reason: str) -> None:
+        """Let a runner hand in what it sealed, from the next entry on."""
+        self._extend(self.keyring.admit_runner(key, by=self._hands.seal, facts=self._facts(reason, None)))
+
     def end(self, action: Action, key: PublicKey, reason: str, from_index: int | None = None) -> None:
         """Retire or revoke a key, from the next entry on or from an earlier one: its seals since count no more."""
         facts = self._facts(reason, from_index)

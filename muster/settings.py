@@ -83,5 +83,11 @@ class Settings(BaseModel):
 
     @property
     def public_key_file(self) -> Path:
-        """The public key that verifiers pin."""
+        """The public half of the key that seals now."""
         return self.key_file.with_suffix(".pub")
+
+    @property
+    def pinned_key_file(self) -> Path:
+        """The public key that verifiers pin: the first one, also after keys have changed."""
+        first = self.key_file.with_name("pinned.pub")
+        return first if first.exists() else self.public_key_file

@@ -14,6 +14,8 @@ import typer
 
 from evidence.errors import EvidenceError
 from muster import __version__
+from muster.cli.evidence import app as evidence_app
+from muster.cli.options import AsJson, PlanName, Who, settings
 from muster.errors import MusterError
 from muster.verdict import ExitCode
 
@@ -25,7 +27,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 undo_app = typer.Typer(help="What dead runs left behind, and its removal.", no_args_is_help=True)
-evidence_app = typer.Typer(help="Sealed evidence and its key.", no_args_is_help=True)
 app.add_typer(undo_app, name="undo")
 app.add_typer(evidence_app, name="evidence")
 notify_app = typer.Typer(help="Where notifications go.", no_args_is_help=True)
@@ -37,11 +38,6 @@ class Away(StrEnum):
 
     RUN = "run"
     WAIT = "wait"
-
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Who = Annotated[str, typer.Option("--as", metavar="NAME", help="Who asks; default: the user of this process.")]
-PlanName = Annotated[str, typer.Argument(metavar="PLAN", help="A plan in deployments/, by name or path.")]
 
 
 @app.command()
@@ -68,7 +64,7 @@ def run(
 
     compared = tuple(compare or ())
     options = Options(plan, reason, up, here, inject_error, inject_kill, compared, who, as_json, shadow_only)
-    return run(_settings(), options)
+    return run(settings(), options)
 
 
 @app.command()
@@ -81,7 +77,7 @@ def up(
     """Keep the embedded estate in the foreground until Ctrl-C: Prefect and its UI, worker, database, object store."""
     from muster.cli.up import EVERY_PART, USUAL_PARTS, up
 
-    return up(_settings(), scale=scale, parts=EVERY_PART if schedulers else USUAL_PARTS)
+    return up(settings(), scale=scale, parts=EVERY_PART if schedulers else USUAL_PARTS)
 
 
 @app.command()
@@ -89,7 +85,7 @@ def doctor(as_json: AsJson = False) -> int:
     """Look at the machine, tools, disk, keys and plans: each is ok, or says what to do."""
     from muster.cli.doctor import doctor
 
-    return doctor(_settings(), as_json=as_json)
+    return doctor(settings(), as_json=as_json)
 
 
 @app.command()
@@ -101,7 +97,7 @@ def prove(
     """Run a drill against planted faults that it must catch, and healthy forms that must pass."""
     from muster.cli.prove import prove
 
-    return prove(_settings(), kind, only, as_json=as_json)
+    return prove(settings(), kind, only, as_json=as_json)
 
 
 @app.command()
@@ -114,7 +110,7 @@ def status(
     """Show where every plan stands against its cadence, what is due next, and why."""
     from muster.cli.status import Options, status
 
-    return status(_settings(), Options(plan, history, everything, as_json))
+    return status(settings(), Options(plan, history, everything, as_json))
 
 
 @app.command()
@@ -126,7 +122,7 @@ def ready(
     """Look at targets now, harmlessly: is each ready for its drill, or the real thing? It proves nothing."""
     from muster.cli.ready import ready
 
-    return ready(_settings(), plan, who=who, as_json=as_json)
+    return ready(settings(), plan, who=who, as_json=as_json)
 
 
 @app.command()
@@ -137,7 +133,7 @@ def calendar(
     """Write the due times of every plan as an iCalendar feed."""
     from muster.cli.calendar import calendar
 
-    return calendar(_settings(), output, days)
+    return calendar(settings(), output, days)
 
 
 @app.command()
@@ -157,7 +153,7 @@ def deck(
     """Write the health deck: every plan's last pass, age, state, RTO and RPO, and link to evidence."""
     from muster.cli.deck import Options, deck
 
-    return deck(_settings(), Options(file, source, json_file, junit, badges, html, github, gitlab, comment))
+    return deck(settings(), Options(file, source, json_file, junit, badges, html, github, gitlab, comment))
 
 
 @app.command()
@@ -169,7 +165,7 @@ def gate(
     """Decide whether a release may go on: says why not, who owns it, and what to run."""
     from muster.cli.gate import gate
 
-    return gate(_settings(), policy, source, as_json=as_json)
+    return gate(settings(), policy, source, as_json=as_json)
 
 
 @app.command()
@@ -180,7 +176,7 @@ def account(
     """Account for every slot up to now: the missed and the waived get their sealed record."""
     from muster.cli.account import account
 
-    return account(_settings(), start=start, as_json=as_json)
+    return account(settings(), start=start, as_json=as_json)
 
 
 @app.command()
@@ -208,7 +204,7 @@ def tick(
     from muster.cli.tick import Options, tick
 
     options = Options(schedule, at, holder, epoch, when_away.value, patience, tuple(command or ()), as_json)
-    return tick(_settings(), options)
+    return tick(settings(), options)
 
 
 @app.command()
@@ -219,7 +215,7 @@ def watch(
     """Watch cadence from outside the scheduler: account for slots, tell people, and be heard from."""
     from muster.cli.watch import watch
 
-    return watch(_settings(), once=once, every=every)
+    return watch(settings(), once=once, every=every)
 
 
 @app.command("stop-all")
@@ -232,7 +228,7 @@ def stop_all(
     """Throw the kill switch: running drills stop and are undone, no other starts until `--resume`."""
     from muster.cli.stop_all import stop_all
 
-    return stop_all(_settings(), reason, resume=resume, who=who, as_json=as_json)
+    return stop_all(settings(), reason, resume=resume, who=who, as_json=as_json)
 
 
 @app.command()
@@ -246,7 +242,7 @@ def approve(
     """Let a run that waits for approval go on. The approver is not the one who started it."""
     from muster.cli.approve import approve
 
-    return approve(_settings(), run, deny=deny, note=note, who=who, as_json=as_json)
+    return approve(settings(), run, deny=deny, note=note, who=who, as_json=as_json)
 
 
 @app.command()
@@ -257,7 +253,7 @@ def render(
     """Write prefect.yaml from the plans: deployments, schedules, parameters, limits."""
     from muster.cli.render import render
 
-    return render(_settings(), output, check=check)
+    return render(settings(), output, check=check)
 
 
 @notify_app.command("test")
@@ -268,7 +264,7 @@ def notify_test(
     """Send a test message through the routes in deployments/routes.yaml; one that refuses is named."""
     from muster.cli.notify import notify_test
 
-    return notify_test(_settings(), route, as_json=as_json)
+    return notify_test(settings(), route, as_json=as_json)
 
 
 @app.command()
@@ -280,7 +276,7 @@ def verify(
     """Check a sealed bundle offline, by a pinned key."""
     from muster.cli.verify import verify
 
-    return verify(bundle, key or _settings().public_key_file, as_json=as_json)
+    return verify(bundle, key or settings().pinned_key_file, as_json=as_json)
 
 
 @app.command()
@@ -296,7 +292,7 @@ def reference(
     """Take a reference in the source: fingerprints of every table at a named restore point."""
     from muster.cli.reference import reference
 
-    return reference(_settings(), plan, dsn_env, output, point, catalog)
+    return reference(settings(), plan, dsn_env, output, point, catalog)
 
 
 @undo_app.command("list")
@@ -304,7 +300,7 @@ def undo_list(as_json: AsJson = False) -> int:
     """List the runs that are not finished, and the steps that are not undone."""
     from muster.cli.undo import list_undos
 
-    return list_undos(_settings(), as_json=as_json)
+    return list_undos(settings(), as_json=as_json)
 
 
 @undo_app.command("run")
@@ -316,17 +312,7 @@ def undo_run(
     """Undo, judge and seal what dead runs left."""
     from muster.cli.undo import run_undos
 
-    return run_undos(_settings(), run)
-
-
-@evidence_app.command("key")
-def evidence_key(
-    path: Annotated[bool, typer.Option("--path", help="Print only the public key's path.")] = False,
-) -> int:
-    """Show the public key that verifiers pin; it is made when there is none."""
-    from muster.cli.verify import show_key
-
-    return show_key(_settings(), only_path=path)
+    return run_undos(settings(), run)
 
 
 def _version(asked: bool) -> None:
@@ -340,12 +326,6 @@ def _options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
     """Resilience drills on a schedule, with proof."""
-
-
-def _settings() -> Any:
-    from muster.settings import Settings
-
-    return Settings.from_environment()
 
 
 # Typer gives a wrong command line its own exit code 2, which means `inconclusive` here.

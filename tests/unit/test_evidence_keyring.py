@@ -64,7 +64,7 @@ def test_keys_overlap_and_end(rotated: Keyring, signer: Make) -> None:
 
 def test_a_key_does_what_its_roles_say(first: Keyring, signer: Make) -> None:
     runner = signer("runner")
-    ring = first.extended(first.admit(runner, frozenset({Role.SUBMIT}), by=signer("a"), facts=facts(3)))
+    ring = first.extended(first.admit_runner(public_key_of(runner), by=signer("a"), facts=facts(3)))
     runner_id = public_key_of(runner).key_id
     assert runner_id in ids(ring, Role.SUBMIT, 3)
     assert runner_id not in ids(ring, Role.SUBMIT, 2)

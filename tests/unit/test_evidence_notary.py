@@ -205,7 +205,7 @@ def test_a_runner_of_its_own_hands_in_once_it_is_admitted(store: Store, signer: 
     put(store, key, sealed)
     with pytest.raises(NotSealed):
         notary.enter(key, sealed.path)
-    notary.admit(signer("runner"), frozenset({Role.SUBMIT}), "the runner in the other account")
+    notary.admit_runner(public_key_of(signer("runner")), "the runner in the other account")
     assert proves(notary.enter(key, sealed.path))["run"] == "restore-shop-0001"
     with pytest.raises(KeyProblem, match="does not let"):
         notary_of(store, signer("runner"))

@@ -1,0 +1,104 @@
+"""`muster evidence`: the commands around sealed evidence, and where each is carried out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from muster.cli.options import AsJson, settings
+
+app = typer.Typer(help="Sealed evidence: look at it, bring it, prove it, and the keys behind it.", no_args_is_help=True)
+
+Plan = Annotated[str, typer.Option("--plan", help="Only of this plan.")]
+Outcome = Annotated[str, typer.Option("--outcome", help="Only with this outcome, such as failed.")]
+Since = Annotated[str, typer.Option("--since", metavar="DAY", help="Only what was entered since.")]
+Pinned = Annotated[Path | None, typer.Option("--key", help="The pinned public key; default: this installation's.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; goes into the keyring.")]
+
+
+@app.command("ls")
+def ls(
+    plan: Plan = "",
+    outcome: Outcome = "",
+    since: Since = "",
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 40,
+    as_json: AsJson = False,
+) -> int:
+    """List what was sealed and entered in the log."""
+    from muster.cli.evidence.reading import Wanted, ls, parse_since
+
+    return ls(settings(), Wanted(plan, outcome, since=parse_since(since)), limit, as_json=as_json)
+
+
+@app.command("timeline")
+def timeline(plan: Plan = "", since: Since = "") -> int:
+    """Show month by month how the runs of each plan ended."""
+    from muster.cli.evidence.reading import Wanted, parse_since, timeline
+
+    return timeline(settings(), Wanted(plan, since=parse_since(since)))
+
+
+@app.command("pull")
+def pull(
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="One run; default: all that fit.")] = "",
+    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Where to.")] = Path("evidence-pulled"),
+    plan: Plan = "",
+    outcome: Outcome = "",
+    since: Since = "",
+    key: Pinned = None,
+    as_json: AsJson = False,
+) -> int:
+    """Bring bundles with receipts, proofs, keyring and verifier; what is there already is not brought again."""
+    from muster.cli.evidence.reading import Wanted, parse_since, pull
+
+    wanted = Wanted(plan, outcome, run, parse_since(since))
+    return pull(settings(), wanted, output, key=key, as_json=as_json)
+
+
+@app.command("key")
+def key(path: Annotated[bool, typer.Option("--path", help="Print only the public key's path.")] = False) -> int:
+    """Show the public key that verifiers pin; it is made when there is none."""
+    from muster.cli.evidence.keys import show_key
+
+    return show_key(settings(), only_path=path)
+
+
+@app.command("keys")
+def keys() -> int:
+    """Show the keyring: who may seal, from which entry of the log on, until which."""
+    from muster.cli.evidence.keys import list_keys
+
+    return list_keys(settings())
+
+
+@app.command("rotate")
+def rotate(reason: Reason = "as planned") -> int:
+    """Let a new key seal from now on. What the old one sealed verifies for ever, with the same pinned key."""
+    from muster.cli.evidence.keys import rotate
+
+    return rotate(settings(), reason)
+
+
+@app.command("admit")
+def admit(
+    public: Annotated[Path, typer.Argument(metavar="PUBLIC_KEY", help="The runner's public key, PEM.")],
+    reason: Reason = "a runner of its own",
+) -> int:
+    """Let a runner with a key of its own hand in what it sealed; the notary enters it."""
+    from muster.cli.evidence.keys import admit
+
+    return admit(settings(), public, reason)
+
+
+@app.command("revoke")
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="Its first digits, at least 8.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; goes into the keyring.")],
+    from_index: Annotated[
+        int | None, typer.Option("--from-entry", min=0, help="Since this entry; default: from now on.")
+    ] = None,
+) -> int:
+    """Take a key's word back: what it sealed since counts no more."""
+    from muster.cli.evidence.keys import revoke
+
+    return revoke(settings(), key_id, reason, from_index)
