@@ -1,0 +1,1 @@
+"""The auditors' portal: static pages beside the evidence, for people who sample it."""
