@@ -13,6 +13,7 @@ from muster.conduct import Conductor
 from muster.drill import Drill
 from muster.errors import UsageError
 from muster.ledger import Ledger
+from muster.notary.policy import read_policy
 from muster.settings import Settings
 from tasks.estate.card import read_card
 
@@ -48,8 +49,15 @@ def store_of(settings: Settings, credentials: tuple[str, str] | None = None) -> 
     Once there is an estate its bucket is the store, up or not: evidence is never spread over two places.
     """
     if settings.store:
-        days = settings.store_lock_days
-        return open_store(settings.store, settings.store_endpoint, lock_days=days, credentials=credentials)
+        lock = read_policy(settings.plans).lock
+        return open_store(
+            settings.store,
+            settings.store_endpoint,
+            lock_days=lock.days or settings.store_lock_days,
+            lock_mode=lock.mode,
+            legal_hold=lock.legal_hold,
+            credentials=credentials,
+        )
     card = read_card(settings)
     if card and card.objects:
         where = card.objects

@@ -28,6 +28,10 @@ from muster.spark.spec import SparkSpec
 from muster.strictyaml import read_model
 
 
+RESERVED = frozenset({"keys", "log", "packages", "portal", "proofs", "receipts", "records"})
+"""What no plan is named: the store keeps other evidence in folders of these names, beside one of each plan."""
+
+
 class Strict(BaseModel):
     """A frozen model that knows every key it may hold."""
 
@@ -125,6 +129,8 @@ class Plan(Strict):
         return self
 
     def _faults_of_guards(self) -> list[str]:
+        if self.name in RESERVED:
+            return [f"name: {self.name!r} is taken: the store keeps other evidence under that name"]
         if self.environment is Environment.PRODUCTION and not (self.approval and self.cadence.windows):
             return ["a drill in production needs 'approval' and change windows ('cadence.windows')"]
         outside = slot_outside_windows(self.cadence)

@@ -11,9 +11,9 @@ from pathlib import Path
 from evidence.errors import EvidenceError, StoreUnreachable
 from evidence.notary import Notary, proof_key
 from evidence.stores import Store
+from muster.plan import RESERVED
 
-FOLDERS = ("keys/", "log/", "packages/", "portal/", "proofs/", "receipts/", "records/")
-"""Where the store keeps what is not a run's bundle; no plan can be named so."""
+_FOLDERS = tuple(f"{name}/" for name in RESERVED)
 
 
 @dataclass
@@ -28,7 +28,7 @@ def handed_in(store: Store) -> Iterator[str]:
     """The keys of bundles and packages that are in the store and not entered yet."""
     entered = set(store.keys("proofs/"))
     for key in store.keys(""):
-        is_bundle = not key.startswith(FOLDERS) or key.startswith("packages/")
+        is_bundle = not key.startswith(_FOLDERS) or key.startswith("packages/")
         if is_bundle and key.endswith(".tar.gz") and proof_key(key) not in entered:
             yield key
 

@@ -90,6 +90,7 @@ def test_whole_plan_loads(tmp_path: Path) -> None:
         ("controls", ["A.8.13"], "controls: 'A.8.13' is no control that Muster knows: did you mean ISO 27001 A.8.13"),
         ("controls", ["DORA Art. 26(1)"], "controls: DORA Art. 26(1) asks: threat-led penetration tests every 3 years"),
         ("controls", ["DORA Art. 24(4)"], "needs 'approval'"),
+        ("name", "proofs", "is taken: the store keeps other evidence"),
     ],
 )
 def test_fault_in_a_plan_is_named_with_its_file_and_key(tmp_path: Path, path: str, value: Any, named: str) -> None:
