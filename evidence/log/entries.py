@@ -5,6 +5,7 @@ the same place and time are the same bytes.
 Source: docs/evidence-format.md, "Entries"; RFC 8785; RFC 3339.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -144,9 +145,9 @@ def package_draft(*, bundle: Bundle, envelope: str, name: str, receipt: str) -> 
 
 
 def make_entry(draft: Draft, previous: Entry | None, logged_at: datetime) -> Entry:
-    """The draft as the entry after `previous`. Raises `EvidenceError` when it is longer than an entry can be."""
+    """The draft as the entry after `previous`. Raises `EvidenceError` for what no entry can hold, or as long."""
     before = previous.leaf if previous else NO_ENTRY
-    content = canonical({**draft.fields, "loggedAt": rfc3339(logged_at), "previous": before.hex()})
+    content = _write({**draft.fields, "loggedAt": rfc3339(logged_at), "previous": before.hex()})
     if len(content) > LARGEST_ENTRY:
         raise EvidenceError(
             f"an entry of {len(content):,} bytes is longer than the {LARGEST_ENTRY:,} that a log takes",
@@ -158,6 +159,28 @@ def make_entry(draft: Draft, previous: Entry | None, logged_at: datetime) -> Ent
 def rfc3339(moment: datetime) -> str:
     """A time as evidence writes it: UTC with `Z`, microseconds where there are any."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _write(fields: Mapping[str, Any]) -> bytes:
+    """RFC 8785 of what an entry may hold. Python's own writer agrees on that, and is eight times as fast."""
+    if not _is_plain(fields):
+        raise EvidenceError(
+            "an entry holds text, null and whole numbers below 2**53 under ASCII names", "write other values as text"
+        )
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _is_plain(fields: Mapping[str, Any]) -> bool:
+    return all(
+        name.isascii()
+        and (
+            value is None
+            or isinstance(value, str)
+            or (type(value) is int and abs(value) < 1 << 53)
+            or (isinstance(value, dict) and _is_plain(value))
+        )
+        for name, value in fields.items()
+    )
 
 
 def _bundle(bundle: Bundle) -> dict[str, Any]:

@@ -9,8 +9,9 @@ Source: docs/evidence-format.md, "Writers". Idea: a log record before the pages,
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -46,41 +47,45 @@ class Appended:
     view: View
 
 
-@dataclass
 class _Order:
     """Drafts on their way into the log. With `since`, what was logged at or after it is not logged again."""
 
-    drafts: Sequence[Draft]
-    since: datetime | None = None
-    _logged: dict[str, Entry] = field(default_factory=dict)
-    _looked: int = 0
+    def __init__(self, drafts: Sequence[Draft], since: datetime | None = None) -> None:
+        self._drafts, self._since = drafts, since
+        self._waiting: dict[str, Draft] = {}
+        for draft in drafts:
+            self._waiting.setdefault(draft.envelope, draft)
+        self._logged: dict[str, Entry] = {}
+        self._looked = 0
 
     def waiting(self, view: View) -> list[Draft]:
-        """What is not in the log yet, each envelope once."""
-        if self.since is not None:
-            self._look(view, self.since)
-        waiting = {draft.envelope: draft for draft in self.drafts if draft.envelope not in self._logged}
-        return list(waiting.values())
+        """What is not in the log yet, each envelope once; as much as a batch takes."""
+        if self._since is not None:
+            self._look(view, self._since)
+        return list(islice(self._waiting.values(), MOST_ENTRIES))
 
-    def took(self, entries: Iterable[Entry]) -> None:
-        """These are in the log now."""
-        self._logged |= {entry.envelope: entry for entry in entries}
+    def took(self, drafts: Iterable[Draft], entries: Iterable[Entry]) -> None:
+        """The first of these drafts are in the log now, as these entries."""
+        for draft, entry in zip(drafts, entries, strict=False):
+            self._take(draft.envelope, entry)
 
     @property
     def entries(self) -> tuple[Entry, ...]:
         """An entry for each draft."""
-        return tuple(self._logged[draft.envelope] for draft in self.drafts)
+        return tuple(self._logged[draft.envelope] for draft in self._drafts)
 
     def _look(self, view: View, since: datetime) -> None:
         """At what is new since the last look: the batch that wins at `view` cannot have been preceded by more."""
-        wanted = {draft.envelope for draft in self.drafts} - self._logged.keys()
         for entry in view.backwards():
-            if not wanted or entry.index < self._looked or entry.logged_at < since:
+            if not self._waiting or entry.index < self._looked or entry.logged_at < since:
                 break
-            if entry.envelope in wanted:
-                self.took([entry])
-                wanted.remove(entry.envelope)
+            if entry.envelope in self._waiting:
+                self._take(entry.envelope, entry)
         self._looked = view.size
+
+    def _take(self, envelope: str, entry: Entry) -> None:
+        del self._waiting[envelope]
+        self._logged[envelope] = entry
 
 
 class Log:
@@ -146,7 +151,7 @@ class Log:
             entries = self._batch(view, waiting)
             if self._claim(view, entries):
                 self._write_out(view, entries)
-                order.took(entries)
+                order.took(waiting, entries)
             else:
                 losses += 1
                 self._finish(view)
@@ -160,7 +165,7 @@ class Log:
         last = _last(view)
         moment = max(self._now(), last.logged_at) if last else self._now()
         length = 0
-        for draft in drafts[:MOST_ENTRIES]:
+        for draft in drafts:
             if length >= _ENOUGH_BYTES:
                 break
             last = make_entry(draft, last, moment)
