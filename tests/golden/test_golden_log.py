@@ -1,12 +1,14 @@
 """The bytes of a small log, as they were when its format was published: what is sealed stays checkable for ever."""
 
+import base64
 import hashlib
 import json
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from evidence.log import Bundle, Draft, package_draft, record_draft, run_draft
-from tests.unit.paper_log import MemoryShelf, assert_whole, log
+from tests.unit.paper_log import MemoryShelf, assert_whole, log, public
 
 GOLDEN = Path(__file__).parent / "log" / "muster-v1.json"
 BEGAN = datetime(2026, 11, 26, 2, 0, 0, 250_000, UTC)
@@ -53,3 +55,17 @@ def test_a_log_is_the_same_to_the_byte() -> None:
     assert_whole(content)
     digests = {key: hashlib.sha256(value).hexdigest() for key, value in sorted(content.items())}
     assert digests == json.loads(GOLDEN.read_text(encoding="utf-8"))
+
+
+def test_a_head_verifies_with_public_tools_alone(tmp_path: Path) -> None:
+    """No code of ours: the text above the blank line, the signature behind four bytes of key id, and openssl."""
+    head = made_today()[f"log/heads/{260:020d}"]
+    text, _, signature = head.rpartition(b"\n\n")
+    (tmp_path / "text").write_bytes(text + b"\n")
+    (tmp_path / "signature").write_bytes(base64.b64decode(signature.split()[-1])[4:])
+    (tmp_path / "key.pub").write_bytes(public().pem)
+    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-rawin", "-inkey", "key.pub"]
+    command += ["-in", "text", "-sigfile", "signature"]
+    assert subprocess.run(command, cwd=tmp_path, timeout=30, capture_output=True, check=False).returncode == 0
+    (tmp_path / "text").write_bytes(text.replace(b"260", b"261") + b"\n")
+    assert subprocess.run(command, cwd=tmp_path, timeout=30, capture_output=True, check=False).returncode != 0
