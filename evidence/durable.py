@@ -11,7 +11,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -51,6 +51,22 @@ def write(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Put `content` at `path`, replacing what was there."""
     with replacing(path, mode) as out:
         out.write(content)
+
+
+def write_once(path: Path, content: bytes) -> None:
+    """Put a secret at `path`, readable by its owner only, unless something is there: of several writers, one counts."""
+    make_folders(path.parent, mode=0o700)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=part_prefix(path))  # made 0600
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        with suppress(FileExistsError):
+            os.link(name, path)
+    finally:
+        Path(name).unlink()
+    sync_folder(path.parent)
 
 
 def make_folders(folder: Path, mode: int = 0o777) -> None:

@@ -6,9 +6,7 @@ Source: RFC 8032 (Ed25519); FIPS 186-5 with SHA-256 on P-256 (ECDSA), which key 
 """
 
 import hashlib
-import os
 import stat
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,20 +109,8 @@ def public_key_of(signer: "Signer") -> PublicKey:
 
 
 def _create(private: Path) -> None:
-    durable.make_folders(private.parent, mode=0o700)
-    content = Ed25519PrivateKey.generate().private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.NoEncryption())
-    handle, name = tempfile.mkstemp(dir=private.parent, prefix=durable.part_prefix(private))  # made 0600
-    try:
-        with os.fdopen(handle, "wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        os.link(name, private)
-    except FileExistsError:
-        pass  # another process made the pair a moment ago: that one counts
-    finally:
-        Path(name).unlink()
-    durable.sync_folder(private.parent)
+    key = Ed25519PrivateKey.generate()
+    durable.write_once(private, key.private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.NoEncryption()))
 
 
 def _load_private(path: Path) -> Ed25519PrivateKey:
