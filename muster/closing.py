@@ -32,6 +32,7 @@ from muster.sighting import digest_in
 from muster.slots import due_after
 from muster.summary import Summary
 from muster.verdict import Outcome
+from muster.withholding import withhold_in_logs
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ class Closing:
     def conclude(self, drill: Drill, plan: Plan, journal: Journal, *, send: bool = True) -> Summary:
         """Judge, seal, close, send: each is safe to repeat, and goes on from where a crash left it."""
         if journal.history.run_state() is RunState.OPEN:
-            redact_logs(self.workspace(journal.run).logs, known_secrets(os.environ))
+            logs = self.workspace(journal.run).logs
+            redact_logs(logs, known_secrets(os.environ))
+            withhold_in_logs(logs, self.desk.withholder(journal.run))
             journal.append(EventKind.JUDGED, **judge(drill, plan, journal.history))
         history = journal.history.sealed_part()
         summary = summarise(drill, plan, history)
@@ -133,7 +136,8 @@ class Closing:
         outbox = Outbox(self.settings.outbox)
         made: Path | None = None
         if (bundle := outbox.path_of(key)) is None:
-            sealed = seal_run(summary, history, self.workspace(journal.run), self.desk.signer)
+            hide = self.desk.withholder(journal.run)
+            sealed = seal_run(summary, history, self.workspace(journal.run), self.desk.signer, hide)
             made, bundle = sealed.path, outbox.add(sealed, key)
         sha256, size = durable.sha256_of(bundle), bundle.stat().st_size
         key_id = public_key_of(self.desk.signer).key_id

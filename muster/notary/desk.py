@@ -15,6 +15,7 @@ from evidence.stores import Store
 from muster.clock import Clock
 from muster.notary.policy import EvidencePolicy, read_policy
 from muster.settings import Settings
+from muster.withholding import Withholder, withholding_key
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer  # type: ignore[attr-defined]  # re-exported without saying so
@@ -41,6 +42,12 @@ class Desk:
 
         told = self.policy.signer
         return open_signer(Place(told.uri, load_public(told.public_key), told.pin_env))
+
+    def withholder(self, run: str) -> Withholder:
+        """What keeps values out of a run's evidence; its key is only made where there is something to withhold."""
+        patterns = self.policy.withhold
+        key = withholding_key(self.settings.key_file.with_name("withholding.key")) if patterns else b""
+        return Withholder(run, key, patterns)
 
     @property
     def enters(self) -> bool:

@@ -4,6 +4,7 @@ Promises: an unknown key is an error that names it; secrets are named by the var
 file that is missing means the defaults: this installation seals for itself, and nobody else vouches for its times.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -17,6 +18,16 @@ FILE = "evidence.yaml"
 _NAME = r"^[a-z][a-z0-9-]{0,62}$"
 
 
+def _a_pattern(value: str) -> str:
+    try:
+        if re.compile(value).fullmatch(""):
+            raise ValueError("fits nothing at all, and so would be everywhere")
+    except re.error as error:
+        raise ValueError(f"is no regular expression: {error}") from None
+    return value
+
+
+Pattern = Annotated[str, AfterValidator(_a_pattern)]
 WebAddress = Annotated[str, AfterValidator(web_address)]
 
 
@@ -68,6 +79,8 @@ class EvidencePolicy(Strict):
     signer: SignerPolicy | None = None
     """What seals; default: the key in `MUSTER_SIGNING_KEY`, which signs the log in any case."""
     lock: LockPolicy = LockPolicy()
+    withhold: tuple[Pattern, ...] = ()
+    """What evidence shall not show: each match is replaced by a salted hash, and can be disclosed later."""
     authorities: tuple[AuthorityPolicy, ...] = ()
     witnesses: tuple[WitnessPolicy, ...] = ()
 

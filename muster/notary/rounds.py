@@ -1,52 +1,99 @@
-"""Rounds of the notary: what was handed in is entered, the newest head is time-stamped and cosigned.
+"""Rounds of the notary: what was handed in is entered, and others vouch for the newest head.
 
-Promises: a round may be repeated, and killed, at any point; one thing that fails is told and leaves the rest alone.
+Promises: a round may be repeated, and killed, at any point; one thing that fails is told and leaves the rest alone; who
+was not asked to vouch is named, never left out.
 """
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+import httpx
 
 from evidence.errors import EvidenceError, StoreUnreachable
 from evidence.notary import Notary, proof_key
-from evidence.stores import Store
+from evidence.timestamps import Anchored, Authority, NotAnchored, keep_anchors
+from evidence.witness import Cosigned, NotCosigned, Witness, keep_cosignatures
+from muster.notary.policy import EvidencePolicy
 from muster.plan import RESERVED
 
 _FOLDERS = tuple(f"{name}/" for name in RESERVED)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Round:
-    """What one round did."""
+    """What one round did: keys that were entered, what went wrong, and who vouches for the newest head."""
 
-    entered: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    entered: tuple[str, ...]
+    problems: tuple[str, ...]
+    size: int
+    vouched: tuple[str, ...] = ()
 
 
-def handed_in(store: Store) -> Iterator[str]:
+def go_round(notary: Notary, policy: EvidencePolicy) -> Round:
+    """Enter what was handed in, then have the newest head vouched for. Raises `StoreUnreachable`, `ForkAlarm`."""
+    entered, problems = _enter_all(notary)
+    said = list(_vouch(notary, policy))
+    return Round(
+        entered=tuple(entered),
+        problems=(*problems, *(words for is_well, words in said if not is_well)),
+        size=notary.log.view().size,
+        vouched=tuple(words for is_well, words in said if is_well),
+    )
+
+
+def handed_in(notary: Notary) -> Iterator[str]:
     """The keys of bundles and packages that are in the store and not entered yet."""
-    entered = set(store.keys("proofs/"))
-    for key in store.keys(""):
+    entered = set(notary.store.keys("proofs/"))
+    for key in notary.store.keys(""):
         is_bundle = not key.startswith(_FOLDERS) or key.startswith("packages/")
         if is_bundle and key.endswith(".tar.gz") and proof_key(key) not in entered:
             yield key
 
 
-def enter_all(notary: Notary, store: Store) -> Round:
-    """Enter what was handed in. Raises `StoreUnreachable`; what cannot be entered is told and stays where it is."""
-    done = Round()
+def _enter_all(notary: Notary) -> tuple[list[str], list[str]]:
+    """What cannot be entered is told and stays where it is."""
+    entered: list[str] = []
+    problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="muster-notary-") as folder:
-        for key in handed_in(store):
+        for key in handed_in(notary):
             local = Path(folder) / Path(key).name
             try:
-                store.get(key, local)
+                notary.store.get(key, local)
                 notary.enter(key, local)
-                done.entered.append(key)
+                entered.append(key)
             except StoreUnreachable:
                 raise
             except EvidenceError as error:
-                done.problems.append(f"{key}: {error.message}")
+                problems.append(f"{key}: {error.message}")
             finally:
                 local.unlink(missing_ok=True)
-    return done
+    return entered, problems
+
+
+def _vouch(notary: Notary, policy: EvidencePolicy) -> Iterator[tuple[bool, str]]:
+    """Whether it went well, and in words: of each authority and each witness."""
+    view = notary.log.view()
+    head = view.head
+    authorities = [Authority(one.name, one.url, one.certificates) for one in policy.authorities]
+    witnesses = [Witness(one.name, one.url, one.key) for one in policy.witnesses]
+    with httpx.Client() as http:
+        if authorities:
+            for stamp in keep_anchors(notary.store, head.size, head.content, authorities, http, notary.now):
+                yield _told_of_stamp(stamp)
+        if witnesses:
+            for word in keep_cosignatures(notary.store, head.content, witnesses, view.consistency, http, notary.now):
+                yield _told_of_word(word)
+
+
+def _told_of_stamp(stamp: Anchored | NotAnchored) -> tuple[bool, str]:
+    if isinstance(stamp, Anchored):
+        return True, f"time-stamped by {stamp.authority} at {stamp.at:%Y-%m-%d %H:%M:%S} UTC"
+    return False, f"no time-stamp of {stamp.authority}: {stamp.why}"
+
+
+def _told_of_word(word: Cosigned | NotCosigned) -> tuple[bool, str]:
+    if isinstance(word, Cosigned):
+        return True, f"cosigned by {word.witness} at {word.at:%Y-%m-%d %H:%M:%S} UTC"
+    return False, f"not cosigned by {word.witness}: {word.why.value}, {word.message}"

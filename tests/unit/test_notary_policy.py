@@ -66,3 +66,10 @@ def test_a_wrong_key_is_named(tmp_path: Path, old: str, new: str, said: str) -> 
     with pytest.raises(UsageError, match=said) as caught:
         read_policy(tmp_path)
     assert "secret@" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pattern", ["(", ".*", "x?"])
+def test_a_pattern_that_fits_nothing_or_is_none_is_refused(tmp_path: Path, pattern: str) -> None:
+    (tmp_path / "evidence.yaml").write_text(f"withhold: ['{pattern}']\n")
+    with pytest.raises(UsageError, match=r"withhold\.0"):
+        read_policy(tmp_path)
