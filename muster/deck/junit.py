@@ -7,13 +7,13 @@ targets between drills has cases of its own: `not ready` fails, `not seen` errs,
 """
 
 from collections.abc import Iterable
-from datetime import UTC
 from xml.etree import ElementTree as xml
 
 from muster.cadence.states import State
 from muster.deck import wording
 from muster.deck.model import Deck, Row, Trouble
 from muster.readiness.states import Readiness, Ready
+from muster.report.junit import add_suite, new_document, write_document
 
 _VERDICTS = {State.FAILING: "failure", State.OVERDUE: "failure", State.NEVER: "error", State.CHANGED: "error"}
 _SEEN = {Readiness.NOT_READY: "failure", Readiness.NOT_SEEN: "error"}
@@ -21,33 +21,15 @@ _SEEN = {Readiness.NOT_READY: "failure", Readiness.NOT_SEEN: "error"}
 
 def render_junit(deck: Deck) -> str:
     """The document; `time` of a case is the RTO that the last pass measured, so that CIs draw its trend."""
-    root = xml.Element("testsuites", name="muster")
+    root = new_document()
     kinds = dict.fromkeys(row.kind for row in deck.rows)
     for kind in kinds:
-        _suite(root, deck, kind, [_case(row, deck) for row in deck.rows if row.kind == kind])
+        add_suite(root, wording.line(kind), deck.at, [_case(row, deck) for row in deck.rows if row.kind == kind])
     if seen := [_target(row, row.ready) for row in deck.rows if row.ready]:
-        _suite(root, deck, "readiness", seen)
+        add_suite(root, "readiness", deck.at, seen)
     if deck.troubles:
-        _suite(root, deck, "muster", map(_trouble, deck.troubles))
-    _count(root, root.iter("testcase"))
-    xml.indent(root)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{xml.tostring(root, encoding="unicode")}\n'
-
-
-def _suite(root: xml.Element, deck: Deck, name: str, cases: Iterable[xml.Element]) -> None:
-    at = f"{deck.at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
-    suite = xml.SubElement(root, "testsuite", name=wording.line(name), timestamp=at)
-    suite.extend(cases)
-    _count(suite, suite)
-
-
-def _count(element: xml.Element, cases: Iterable[xml.Element]) -> None:
-    listed = list(cases)
-    for name, tag in (("failures", "failure"), ("errors", "error")):
-        element.set(name, str(sum(case.find(tag) is not None for case in listed)))
-    element.set("tests", str(len(listed)))
-    element.set("skipped", "0")
-    element.set("time", f"{sum(float(case.get('time', 0)) for case in listed):.3f}")
+        add_suite(root, "muster", deck.at, map(_trouble, deck.troubles))
+    return write_document(root)
 
 
 def _case(row: Row, deck: Deck) -> xml.Element:

@@ -22,22 +22,20 @@ LINK_ABOVE = 64 << 20
 
 @dataclass(frozen=True)
 class Anchor:
-    """An authority's time-stamp of a head, as in `log/times/SIZE/AUTHORITY.tsr`: every entry below `size` was there."""
+    """An authority's time-stamp of a head: every entry below `size` was there `at` that time."""
 
     size: int
     authority: str
-    token: bytes
-    at: datetime | None = None
-    """What the token says, if it could be read."""
+    at: datetime | None
+    """`None`: the token is here, and could not be checked by who made the package."""
 
 
 @dataclass(frozen=True)
 class Cosignature:
-    """A witness's line for the head of a size, as in `log/cosignatures/SIZE/WITNESS`."""
+    """A witness's word for the head of a size."""
 
     size: int
     witness: str
-    content: bytes
 
 
 @dataclass(frozen=True)
@@ -74,8 +72,8 @@ class PackageInputs:
     """By their name below `records/`: what entries logged in the period name."""
     keys: Mapping[str, Content] = field(default_factory=dict)
     """Every key statement, by its name below `keys/`."""
-    heads: Mapping[int, bytes] = field(default_factory=dict)
-    """The heads that anchors and cosignatures are for, by size."""
+    log_files: Mapping[str, Content] = field(default_factory=dict)
+    """By key: anchors (`log/times/…`), cosignatures (`log/cosignatures/…`) and the heads that they are for."""
     anchors: Sequence[Anchor] = ()
     cosignatures: Sequence[Cosignature] = ()
     plans: Sequence[PlanCard] = ()

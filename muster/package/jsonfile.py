@@ -18,13 +18,6 @@ def write_json(path: Path, value: Any) -> Path:
     return path
 
 
-def write_lines(path: Path, values: Iterable[Any]) -> Path:
-    """Write documents, one a line. Returns the path."""
-    with path.open("wb") as out:
-        out.writelines(canonical(value) + b"\n" for value in values)
-    return path
-
-
 def pieces(value: Any) -> Iterator[bytes]:
     """The document's bytes, piece by piece. The trap: keys are ASCII, where the order of RFC 8785 is Python's own."""
     if isinstance(value, Mapping):
