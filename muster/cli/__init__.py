@@ -218,6 +218,18 @@ def watch(
     return watch(settings(), once=once, every=every)
 
 
+@app.command()
+def notary(
+    once: Annotated[bool, typer.Option("--once", help="One round, as for cron.")] = False,
+    every: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Time between rounds.")] = 300,
+    as_json: AsJson = False,
+) -> int:
+    """Enter what runners handed in, and have time-stamp authorities and witnesses vouch for the log."""
+    from muster.cli.notary import notary
+
+    return notary(settings(), once=once, every=every, as_json=as_json)
+
+
 @app.command("stop-all")
 def stop_all(
     reason: Annotated[str, typer.Option(help="Why; everyone who is stopped by it reads it.")],

@@ -8,8 +8,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from evidence.verify import COSIGNATURE_NOTE
+from evidence.witness.lines import parse_verifier_key
 from muster.plan import Strict
 from muster.strictyaml import read_model
 from muster.webaddress import web_address
@@ -47,6 +49,13 @@ class WitnessPolicy(Strict):
     url: WebAddress
     key: str
     """Its verifier key, as C2SP signed-note writes it: `name+hash+key`."""
+
+    @field_validator("key")
+    @classmethod
+    def _is_a_cosigner(cls, value: str) -> str:
+        if parse_verifier_key(value, COSIGNATURE_NOTE) is None:
+            raise ValueError("is no verifier key of type 4: copy the line that the witness shows when it starts")
+        return value
 
 
 class LockPolicy(Strict):

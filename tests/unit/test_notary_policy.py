@@ -1,14 +1,18 @@
 """The policy of evidence: defaults without a file, every wrong key named, no secret in it."""
 
+import base64
 from pathlib import Path
 
 import pytest
 
+from evidence.verify import COSIGNATURE_NOTE, note_key_id
 from muster.errors import UsageError
 from muster.notary.policy import EvidencePolicy, read_policy
 from muster.plan import load_plans
 from muster.planindex import plan_cards
 
+_ID = note_key_id("w.example", COSIGNATURE_NOTE, bytes(32)).hex()
+_PUBLIC = base64.b64encode(bytes([COSIGNATURE_NOTE]) + bytes(32)).decode()
 WHOLE = """
 notary: apart
 origin: example.org/evidence
@@ -17,8 +21,8 @@ lock: {days: 400, mode: GOVERNANCE, legal_hold: true}
 authorities:
   - {name: one, url: "https://tsa.example/ts", certificates: keys/one.pem}
 witnesses:
-  - {name: two, url: "https://witness.example/", key: "w+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"}
-"""
+  - {name: two, url: "https://witness.example/", key: "KEY"}
+""".replace("KEY", f"w.example+{_ID}+{_PUBLIC}")
 
 
 def test_without_a_file_this_installation_seals_for_itself(tmp_path: Path) -> None:
@@ -50,6 +54,7 @@ def test_the_policy_is_no_plan(tmp_path: Path) -> None:
         ("https://tsa.example/ts", "ftp://tsa.example", "is no URL that starts with https"),
         ("https://tsa.example/ts", "https://me:secret@tsa.example", "holds a user or password"),
         ("awskms:alias/muster", "file:/etc/key", "signer.uri"),
+        ("w.example+", "v.example+", "is no verifier key"),
         ("days: 400", "days: 0", "lock.days"),
         ("mode: GOVERNANCE", "mode: NONE", "lock.mode"),
         ("example.org/evidence", "two words", "origin"),
