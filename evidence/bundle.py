@@ -53,8 +53,11 @@ def seal(
     payload = {bag.PAYLOAD + member: content for member, content in members.items()}
     durable.make_folders(destination.parent)
     durable.sweep(destination)
+    sizes = {member: _size(content) for member, content in payload.items()}
     with durable.replacing(destination) as out:
-        _Writing(ArchiveWriter(out, name), name, signer).write(payload, info, predicate, predicate_type, test_result)
+        archive = ArchiveWriter(out, name, payload=sum(sizes.values()))
+        labels = bag.labels(name, sizes, info)
+        _Writing(archive, signer).write(payload, labels, predicate, predicate_type, test_result)
         out.seek(0)
         digest, size = durable.digest(out)
     return Sealed(destination, digest, size, public_key_of(signer).key_id)
@@ -63,19 +66,19 @@ def seal(
 class _Writing:
     """Members in the order of their names: labels and payload first, what is computed from them after."""
 
-    def __init__(self, archive: ArchiveWriter, name: str, signer: "Signer") -> None:
-        self._archive, self._name, self._signer = archive, name, signer
+    def __init__(self, archive: ArchiveWriter, signer: "Signer") -> None:
+        self._archive, self._signer = archive, signer
         self._tags: dict[str, str] = {}
 
     def write(
         self,
         payload: Mapping[str, Path | bytes],
-        info: Mapping[str, str],
+        labels: bytes,
         predicate: Mapping[str, Any],
         predicate_type: PredicateType,
         test_result: Mapping[str, Any] | None,
     ) -> None:
-        self._add_tag(bag.LABELS, bag.labels(self._name, {m: _size(content) for m, content in payload.items()}, info))
+        self._add_tag(bag.LABELS, labels)
         self._add_tag(bag.DECLARATION, bag.DECLARED)
         digests = {member: _add(self._archive, member, payload[member]) for member in sorted(payload)}
         self._add_tag(bag.KEY, public_key_of(self._signer).pem)

@@ -1,40 +1,502 @@
 #!/usr/bin/env python3
-"""The verifier: one file that checks what Muster sealed, offline, with a pinned key and nothing else of Muster.
+"""The verifier: checks what Muster sealed, offline, with a pinned key. One file, and nothing else of Muster.
 
-Promises: it needs Python 3.9 or newer, and `cryptography` or the command `openssl`; a key inside what is checked is
-never trusted; hostile input is a failed check, never an exception, never a hang; every check is listed, also one
-that could not be made.
-Source: docs/evidence-format.md; RFC 6962, RFC 9162 (2.1.3.2, 2.1.4.2); C2SP signed-note, tlog-checkpoint, tlog-proof,
-tlog-tiles.
+    python3 verify.py RUN.tar.gz     --key signing.pub [--proof RUN.tlog-proof] [--keyring keys/] [--receipt FILE]
+    python3 verify.py PACKAGE.tar.gz --key signing.pub [--before OLDER.tar.gz] [--tsa-cert FILE]... [--witness VKEY]...
+
+Exit codes: 0 pass, 1 fail, 2 something that was asked for could not be checked, 64 wrong usage.
+
+Promises: it needs Python 3.9 or newer, and the package `cryptography` or the command `openssl`; a key inside what is
+checked is never trusted; hostile input is a failed check, never an exception, never a hang; every check is listed, also
+one that could not be made; memory does not grow with the size of files or of the log.
+Source: docs/evidence-format.md says what is checked, and names the standards; each part here names its own.
 """
 
 from __future__ import annotations
 
+import argparse
 import base64
 import binascii
 import functools
 import hashlib
+import itertools
+import json
 import re
+import stat
 import struct
 import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import zlib
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, NoReturn, Protocol
 
-try:
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-except ImportError:  # then the command does it
-    HAS_CRYPTOGRAPHY = False
-else:
-    HAS_CRYPTOGRAPHY = True
+if TYPE_CHECKING:
+    from typing import TypeGuard
 
-# --- Keys -----------------------------------------------------------------------------------------------------------
-# A public key is its DER SubjectPublicKeyInfo. Two forms exist, told apart by the fixed bytes they begin with (RFC
-# 8410, RFC 5480), so that no ASN.1 is read here. Two judges of a signature exist; either is enough.
+# --- Names ------------------------------------------------------------------------------------------------------------
+# ASCII, relative, no `..`, nothing that Windows or a case-folding disk would merge or refuse: so no two names can look
+# alike, and none can leave its folder. Source: POSIX.1-2017 3.282, with `+=,@` besides.
+
+_SEGMENT = re.compile(r"(?!-)[A-Za-z0-9._+=,@-]{1,100}(?<!\.)")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+
+
+def is_portable(name: str) -> bool:
+    """Whether `name`, with `/` between its segments, may stand in evidence."""
+    return bool(name) and len(name) <= 200 and all(map(_is_portable_segment, name.split("/")))
+
+
+def find_clash(names: Iterable[str]) -> str | None:
+    """A name that equals another but for case, or that is a file where another needs a folder."""
+    taken: set[str] = set()
+    folders: set[str] = set()
+    for name in sorted(names):
+        folded = name.lower()
+        parents = {"/".join(folded.split("/")[:depth]) for depth in range(1, folded.count("/") + 1)}
+        if folded in taken or folded in folders or parents & taken:
+            return name
+        taken.add(folded)
+        folders |= parents
+    return None
+
+
+def _is_portable_segment(segment: str) -> bool:
+    return _SEGMENT.fullmatch(segment) is not None and _RESERVED.fullmatch(segment) is None
+
+
+# --- Archive ----------------------------------------------------------------------------------------------------------
+# Plain files in a .tar.gz of which every byte follows from the files. Two forms, told apart by the gzip header:
+# "deflated" is compressed, and since deflate can say one thing in several ways, an extra field of the header carries
+# the SHA-256 of all bytes behind it; "stored" is cut into blocks that are not compressed, which leaves no choice.
+# Source: RFC 1951 (3.2.4), RFC 1952 (2.3.1.1), POSIX.1-2017 `pax`, ustar interchange format.
+
+CHUNK = 1 << 20
+"""Bytes read at a time."""
+TAR_BLOCK = 512
+TAR_END = bytes(2 * TAR_BLOCK)
+DEFLATED_HEADER = bytes.fromhex("1f8b08040000000000ff") + struct.pack("<H2sH", 36, b"MU", 32)
+"""Deflate, an extra field, no time, system unknown; one subfield of 32 bytes follows: the digest."""
+STORED_HEADER = bytes.fromhex("1f8b08000000000000ff")
+"""No extra field; then come stored blocks, each as long as a block can be, the last one as long as is left."""
+STORED_BLOCK = 65_535
+RAW_DEFLATE = -zlib.MAX_WBITS
+
+_TAR_PREFIX, _TAR_NAME = 155, 100
+_TAR_SIZE = re.compile(rb"[0-7]{11}\0")
+
+
+class ArchiveDamaged(Exception):
+    """The archive is not one that the writer could have written; the message says where it departs."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much a reader unpacks before it calls an archive a bomb."""
+
+    members: int = 10_000
+    total_bytes: int = 64 << 30
+    """Of all that is unpacked, archives in archives too."""
+    tag_bytes: int = 8 << 20
+    """Of one file that has to be held in memory."""
+
+
+PACKAGE_LIMITS = Limits(members=1_000_000, tag_bytes=64 << 20)
+
+
+class Source(Protocol):
+    """What can be read: a file, or a member of an archive."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next `size` bytes; fewer only at the end."""
+        ...
+
+
+class Member(NamedTuple):
+    """A file in the archive. `pieces` has to be used up before the next member is asked for."""
+
+    name: str
+    size: int
+    pieces: Iterator[bytes]
+
+
+class Budget:
+    """Bytes that may still be unpacked."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._all = self._left = limits.total_bytes
+
+    def spend(self, size: int) -> None:
+        """Take `size` bytes of it. Raises `ArchiveDamaged` when that many are not left."""
+        self._left -= size
+        if self._left < 0:
+            raise ArchiveDamaged(f"more than {self._all} bytes")
+
+
+def read_archive(source: Source, limits: Limits, budget: Budget | None = None) -> Iterator[Member]:
+    """The members of an archive of any origin; raises `ArchiveDamaged` where it is not as the writer writes it.
+
+    Only when the iteration ends without an error is the whole archive known to be sound.
+    """
+    stream, budget = _open_gzip(source), budget or Budget(limits)
+    last = ""
+    for count in itertools.count(1):
+        block = stream.exactly(TAR_BLOCK)
+        if block == bytes(TAR_BLOCK):
+            break
+        name, size = _parse_tar_header(block)
+        if name <= last:
+            raise ArchiveDamaged(f"{name!r} comes after {last!r}: twice, or out of order")
+        if count > limits.members:
+            raise ArchiveDamaged(f"more than {limits.members} members")
+        budget.spend(size)
+        yield Member(name, size, stream.pieces(size))
+        if stream.exactly(-size % TAR_BLOCK).strip(b"\0"):
+            raise ArchiveDamaged(f"bytes are hidden behind the end of {name!r}")
+        last = name
+    if stream.exactly(TAR_BLOCK) != bytes(TAR_BLOCK):
+        raise ArchiveDamaged("a single empty block stands where the end should be")
+    stream.finish()
+
+
+def tar_header(name: str, size: int) -> bytes | None:
+    """The one header of a plain file: mode 0644, owner and time zero; `None` when name or size do not fit ustar."""
+    prefix, stem = _split_name(name)
+    if len(prefix) > _TAR_PREFIX or len(stem) > _TAR_NAME or not 0 <= size < 8**11:
+        return None
+    fields = (
+        stem.encode("ascii").ljust(_TAR_NAME, b"\0"),
+        b"0000644\0" + b"0000000\0" * 2 + b"%011o\0" % size + b"00000000000\0",
+        b" " * 8 + b"0" + bytes(100) + b"ustar\x0000" + bytes(80),
+        prefix.encode("ascii").ljust(_TAR_PREFIX, b"\0") + bytes(12),
+    )
+    header = b"".join(fields)
+    return header[:148] + b"%06o\0 " % sum(header) + header[156:]
+
+
+def _split_name(name: str) -> tuple[str, str]:
+    """Prefix and name: a name that is too long is cut at the first `/` after which the rest fits."""
+    if len(name) <= _TAR_NAME:
+        return "", name
+    cut = name.find("/", len(name) - _TAR_NAME - 1)
+    return (name[:cut], name[cut + 1 :]) if cut >= 0 else ("", name)
+
+
+def _parse_tar_header(block: bytes) -> tuple[str, int]:
+    stem, size, prefix = (block[a:b] for a, b in ((0, 100), (124, 136), (345, 500)))
+    parts = [part.rstrip(b"\0").decode("utf-8", "replace") for part in (prefix, stem)]
+    name = "/".join(part for part in parts if part)
+    if not is_portable(name):
+        raise ArchiveDamaged(f"the name {name!r} is not a portable relative path")
+    if not _TAR_SIZE.fullmatch(size) or tar_header(name, int(size[:-1], 8)) != block:
+        raise ArchiveDamaged(f"{name!r} is not a plain file with constant mode, owner and time")
+    return name, int(size[:-1], 8)
+
+
+class _Unzipped:
+    """The bytes inside a gzip stream, checked on the way; a class for each of the two forms."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._crc = self._size = 0
+
+    def pieces(self, size: int) -> Iterator[bytes]:
+        """The next `size` bytes, in pieces."""
+        while size:
+            piece = self._next(size)
+            if not piece:
+                raise ArchiveDamaged("it ends too early")
+            size -= len(piece)
+            yield piece
+
+    def exactly(self, size: int) -> bytes:
+        """The next `size` bytes."""
+        return b"".join(self.pieces(size))
+
+    def finish(self) -> None:
+        """Raises `ArchiveDamaged` unless nothing is left and all was as it should be."""
+        if self._next(1):
+            raise ArchiveDamaged("more content follows its end")
+        rest = self._rest()
+        if rest[:8] != gzip_trailer(self._crc, self._size):
+            raise ArchiveDamaged("its checksum or length is wrong")
+        if len(rest) > 8:
+            raise ArchiveDamaged("something follows the end of its gzip stream")
+
+    def _count(self, piece: bytes) -> None:
+        self._crc, self._size = zlib.crc32(piece, self._crc), self._size + len(piece)
+
+    def _next(self, at_most: int) -> bytes:
+        raise NotImplementedError
+
+    def _rest(self) -> bytes:
+        """What follows the compressed bytes, up to one byte more than there should be."""
+        return self._source.read(9)
+
+
+class _Inflated(_Unzipped):
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self._zlib = zlib.decompressobj(RAW_DEFLATE)
+        self._digest = hashlib.sha256()
+        self._expected = source.read(self._digest.digest_size)
+
+    def finish(self) -> None:
+        super().finish()
+        if self._digest.digest() != self._expected:
+            raise ArchiveDamaged("its bytes are not those that were written")
+
+    def _next(self, at_most: int) -> bytes:
+        while not self._zlib.eof:
+            feed = self._zlib.unconsumed_tail or self._feed(CHUNK)
+            try:
+                piece = self._zlib.decompress(feed, min(at_most, CHUNK))
+            except zlib.error as error:
+                raise ArchiveDamaged(f"its compressed bytes are damaged: {error}") from error
+            if piece:
+                self._count(piece)
+                return piece
+            if not feed:
+                raise ArchiveDamaged("it ends too early")
+        return b""
+
+    def _rest(self) -> bytes:
+        return self._zlib.unused_data + self._feed(9)
+
+    def _feed(self, at_most: int) -> bytes:
+        packed = self._source.read(at_most)
+        self._digest.update(packed)
+        return packed
+
+
+class _Stored(_Unzipped):
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self._block, self._at, self._is_last = b"", 0, False
+
+    def _next(self, at_most: int) -> bytes:
+        if self._at == len(self._block):
+            self._block, self._at = self._read_block(), 0
+        start, self._at = self._at, min(self._at + at_most, len(self._block))
+        return self._block[start : self._at]
+
+    def _read_block(self) -> bytes:
+        if self._is_last:
+            return b""
+        head = self._source.read(5)
+        if len(head) < 5:
+            raise ArchiveDamaged("it ends too early")
+        final, size, inverse = struct.unpack("<BHH", head)
+        if final > 1 or size ^ inverse != 0xFFFF or size == 0 or (size < STORED_BLOCK and not final):
+            raise ArchiveDamaged("a stored block is not as long as it should be")
+        block = self._source.read(size)
+        if len(block) < size:
+            raise ArchiveDamaged("it ends too early")
+        self._is_last = bool(final)
+        self._count(block)
+        return block
+
+
+def _open_gzip(source: Source) -> _Unzipped:
+    header = source.read(len(STORED_HEADER))
+    if header == STORED_HEADER:
+        return _Stored(source)
+    if header + source.read(len(DEFLATED_HEADER) - len(header)) == DEFLATED_HEADER:
+        return _Inflated(source)
+    raise ArchiveDamaged("it does not begin as a bundle's gzip stream does")
+
+
+def gzip_trailer(crc: int, size: int) -> bytes:
+    """CRC and length of the unpacked bytes."""
+    return struct.pack("<II", crc, size & 0xFFFFFFFF)
+
+
+class Reader:
+    """Reads a member like a file, and knows the digest of what was read."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._piece = pieces, b""
+        self._digest = hashlib.sha256()
+        self.size = 0
+        self.is_broken = False
+        """Whether the archive that the member lies in ended its reading."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next `size` bytes; fewer only at the end."""
+        parts = []
+        while size and (self._piece or self._take()):
+            part, self._piece = self._piece[:size], self._piece[size:]
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def drain(self) -> str:
+        """Read to the end; the SHA-256 (hex) of all of it."""
+        self._piece = b""
+        while self._take():
+            pass
+        return self._digest.hexdigest()
+
+    def _take(self) -> bool:
+        try:
+            self._piece = next(self._pieces, b"")
+        except ArchiveDamaged:
+            self.is_broken = True
+            raise
+        self._digest.update(self._piece)
+        self.size += len(self._piece)
+        return bool(self._piece)
+
+
+@contextmanager
+def open_plain(path: Path) -> Iterator[BinaryIO]:
+    """Open a plain file to read; raises `ArchiveDamaged` for what is none, and never waits at a pipe."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ArchiveDamaged("not a plain file")
+        opened = path.open("rb")
+    except OSError as error:
+        raise ArchiveDamaged(error.strerror or str(error)) from error
+    with opened:
+        try:
+            yield opened
+        except OSError as error:
+            raise ArchiveDamaged(error.strerror or str(error)) from error
+
+
+# --- JSON and base64 --------------------------------------------------------------------------------------------------
+# Only canonical JSON is read, so that a value has one form and a changed byte is a changed value. Source: RFC 8785;
+# ECMA-262, Number::toString.
+
+_SAFE_INTEGER = 2**53 - 1
+
+
+def canonical(value: Any) -> str:
+    """The value as RFC 8785 writes it. Raises `ValueError` for what has no such form."""
+    if isinstance(value, dict):
+        items = sorted(value.items(), key=lambda item: item[0].encode("utf-16-be", "surrogatepass"))
+        return "{" + ",".join(f"{canonical(key)}:{canonical(each)}" for key, each in items) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(canonical, value)) + "]"
+    return number_text(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+
+
+def number_text(value: float) -> str:
+    """A number as ECMAScript writes it. Python has the same digits, and sets point and exponent otherwise."""
+    if value - value != 0:
+        raise ValueError("not a finite number")
+    sign, (mantissa, _, exponent) = "-" if value < 0 else "", repr(abs(value)).partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    digits = (whole + fraction).lstrip("0")
+    point = len(digits) - len(fraction) + int(exponent or 0)
+    digits = digits.rstrip("0")
+    if not digits:
+        return "0"
+    if len(digits) <= point <= 21:
+        return sign + digits.ljust(point, "0")
+    if 0 < point <= 21:
+        return f"{sign}{digits[:point]}.{digits[point:]}"
+    if -6 < point <= 0:
+        return f"{sign}0.{'0' * -point}{digits}"
+    return f"{sign}{digits[0]}{'.' if digits[1:] else ''}{digits[1:]}e{point - 1:+d}"
+
+
+def parse_json(content: bytes) -> Any:
+    """The value in canonical JSON of any origin. Raises `ValueError` or `RecursionError` for all else."""
+    numbers: list[str] = []
+
+    def parse_float(text: str) -> float:
+        numbers.append(text)
+        return float(text)
+
+    def parse_int(text: str) -> float:  # a long one is only read as what it is to other readers: a double
+        value = int(text) if len(text) < 18 else _SAFE_INTEGER + 1
+        return value if abs(value) <= _SAFE_INTEGER else parse_float(text)
+
+    text = content.decode()
+    value = json.loads(text, parse_float=parse_float, parse_int=parse_int, parse_constant=parse_float)
+    if text.isascii() and not numbers:  # the quick way, which is the same where these two cannot differ
+        again = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    else:
+        again = canonical(value)
+    if again != text:
+        raise ValueError("not in its canonical form")
+    return value
+
+
+def parse_object(content: bytes) -> dict[str, Any] | None:
+    """The object in canonical JSON of any origin, or `None`."""
+    try:
+        value = parse_json(content)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+_TEXT, _NUMBER, _LIST, _OBJECT, _FLAG = (str,), (int,), (list,), (dict,), (bool,)
+_TEXT_OR_NULL, _NUMBER_OR_NULL = (str, type(None)), (int, type(None))
+Form = Mapping[str, "tuple[type, ...]"]
+"""The fields of an object, and the types that each may have."""
+
+
+def has_form(value: Any, form: Form, *, more: bool = False) -> TypeGuard[dict[str, Any]]:
+    """Whether the value is an object with these fields: and no others, unless there may be `more`."""
+    if not isinstance(value, dict) or not (form.keys() <= value.keys() if more else form.keys() == value.keys()):
+        return False
+    return all(type(value[name]) in types for name, types in form.items())
+
+
+def unbase64(text: str) -> bytes | None:
+    """The bytes, if `text` is their one canonical form: Python's decoder lets bits in the last letter pass."""
+    try:
+        content = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return content if base64.b64encode(content).decode() == text else None
+
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def sha256(content: bytes) -> str:
+    """SHA-256 in lower-case hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def is_sha256(text: Any) -> bool:
+    """Whether it is a SHA-256 in lower-case hex."""
+    return isinstance(text, str) and _SHA256.fullmatch(text) is not None
+
+
+UTC = timezone.utc  # noqa: UP017  # `datetime.UTC` came after 3.9
+_TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{6})?(Z|\+00:00)")
+_CLOCKS = timedelta(hours=1)
+"""How far clocks may be apart."""
+
+
+def parse_time(text: Any) -> datetime | None:
+    """A time in UTC, `Z` or `+00:00`, microseconds where there are any (RFC 3339)."""
+    match = _TIME.fullmatch(text) if isinstance(text, str) else None
+    try:
+        return datetime.fromisoformat(f"{match[1]}{match[2] or ''}+00:00") if match else None
+    except ValueError:
+        return None
+
+
+def write_time(moment: datetime) -> str:
+    """A time as evidence writes it."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+# --- Keys -------------------------------------------------------------------------------------------------------------
+# A public key is its DER SubjectPublicKeyInfo, and its id the SHA-256 of that. Two kinds exist, told apart by the fixed
+# bytes they begin with (RFC 8410, RFC 5480), so that no ASN.1 is read here. Whether a signature is right is judged by
+# the package `cryptography` or by the command `openssl`; either is enough.
 
 ED25519_PREFIX = bytes.fromhex("302a300506032b6570032100")
 """Then follow the 32 bytes of the key."""
@@ -44,9 +506,85 @@ P256_PREFIX = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420
 Judge = Callable[[bytes, bytes, bytes], bool]
 """Whether a signature over a message is right: key (DER), signature, message."""
 
+_PEM = re.compile(r"-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/=\s]+?)\s+-----END PUBLIC KEY-----")
+_KNOWN_KEY = ED25519_PREFIX + bytes.fromhex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c")
+_KNOWN_SIGNATURE = bytes.fromhex(
+    "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+    "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
+)
+"""Test 2 of RFC 8032, 7.1: over the one byte 0x72."""
+
+
+class Unusable(Exception):
+    """What the verifier was given, or runs on, does not let it begin: what is wrong, and the next move."""
+
+    def __init__(self, message: str, advice: str) -> None:
+        super().__init__(f"{message}: {advice}")
+        self.message, self.advice = message, advice
+
+
+@dataclass(frozen=True)
+class PublicKey:
+    """A key that may have signed: Ed25519, or ECDSA on P-256."""
+
+    der: bytes
+
+    @functools.cached_property
+    def key_id(self) -> str:
+        """SHA-256 of the DER SubjectPublicKeyInfo, hex."""
+        return sha256(self.der)
+
+    @functools.cached_property
+    def pem(self) -> str:
+        """The key as PEM, in its one canonical form."""
+        letters = base64.b64encode(self.der).decode()
+        lines = "\n".join(letters[at : at + 64] for at in range(0, len(letters), 64))
+        return f"-----BEGIN PUBLIC KEY-----\n{lines}\n-----END PUBLIC KEY-----\n"
+
+    @property
+    def ed25519(self) -> bytes | None:
+        """The 32 bytes of an Ed25519 key; no other signs notes."""
+        return self.der[len(ED25519_PREFIX) :] if self.der.startswith(ED25519_PREFIX) else None
+
+
+def parse_key(pem: str) -> PublicKey | None:
+    """The key in PEM of any origin, or `None`."""
+    match = _PEM.fullmatch(pem.strip())
+    der = unbase64("".join(match[1].split())) if match else None
+    known = ((ED25519_PREFIX, 32), (P256_PREFIX, 65))
+    if der is None or not any(der.startswith(prefix) and len(der) == len(prefix) + size for prefix, size in known):
+        return None
+    return PublicKey(der)
+
+
+def load_key(path: Path) -> PublicKey:
+    """The pinned key in a PEM file. Raises `Unusable`: a key that cannot be read verifies nothing."""
+    try:
+        key = parse_key(path.read_text("ascii", "replace"))
+    except OSError as error:
+        raise Unusable(f"cannot read the key {path}: {error.strerror}", "check the path") from error
+    if key is None:
+        raise Unusable(f"{path} holds no public key in PEM that can seal", "pin the .pub file you were given")
+    return key
+
+
+@functools.cache
+def has_cryptography() -> bool:
+    """Whether the package can be used."""
+    try:
+        from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: F401  # asked whether it is there
+    except Exception:  # a broken installation raises what it likes
+        return False
+    return True
+
 
 def judge_by_cryptography(der: bytes, signature: bytes, message: bytes) -> bool:
-    """Ed25519 (RFC 8032), or ECDSA on P-256 with SHA-256, by the Python package `cryptography`."""
+    """Ed25519 (RFC 8032), or ECDSA on P-256 with SHA-256, by the package `cryptography`."""
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     try:
         key = serialization.load_der_public_key(der)
         if isinstance(key, Ed25519PublicKey):
@@ -62,33 +600,131 @@ def judge_by_cryptography(der: bytes, signature: bytes, message: bytes) -> bool:
 
 def judge_by_openssl(der: bytes, signature: bytes, message: bytes) -> bool:
     """The same by the command: `openssl pkeyutl -verify -pubin -rawin`."""
-    with tempfile.TemporaryDirectory(prefix="verify-") as name:
-        folder = Path(name)
-        for file, content in (("key", der), ("sig", signature), ("message", message)):
-            (folder / file).write_bytes(content)
-        command = ["openssl", "pkeyutl", "-verify", "-pubin", "-rawin", "-keyform", "DER", "-inkey", "key"]
-        if der.startswith(P256_PREFIX):
-            command += ["-digest", "sha256"]
-        command += ["-sigfile", "sig", "-in", "message"]
-        return subprocess.run(command, cwd=folder, capture_output=True, timeout=60, check=False).returncode == 0
+    command = ["pkeyutl", "-verify", "-pubin", "-rawin", "-keyform", "DER", "-inkey", "key", "-sigfile", "signature"]
+    if der.startswith(P256_PREFIX):
+        command += ["-digest", "sha256"]
+    files = {"key": der, "signature": signature, "message": message}
+    return run_openssl(files, *command, "-in", "message").returncode == 0
 
 
-DEFAULT_JUDGE: Judge = judge_by_cryptography if HAS_CRYPTOGRAPHY else judge_by_openssl
+def default_judge(der: bytes, signature: bytes, message: bytes) -> bool:
+    """By the package where it is, else by the command."""
+    return (judge_by_cryptography if has_cryptography() else judge_by_openssl)(der, signature, message)
 
-# --- Base64 ---------------------------------------------------------------------------------------------------------
 
-
-def unbase64(text: str) -> bytes | None:
-    """The bytes, if `text` is their one canonical form: Python's decoder lets bits in the last letter pass."""
+def assert_able(judge: Judge) -> None:
+    """Raises `Unusable` when the judge does not know a right signature: old or other `openssl` know no Ed25519."""
     try:
-        content = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+        able = judge(_KNOWN_KEY, _KNOWN_SIGNATURE, b"\x72") and not judge(_KNOWN_KEY, _KNOWN_SIGNATURE, b"\x73")
+    except (ImportError, Unusable):
+        able = False
+    if not able:
+        raise Unusable("no signature can be checked here", "install OpenSSL 3, or Python's package `cryptography`")
+
+
+def run_openssl(files: Mapping[str, bytes], *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """Run the command in a folder of its own, where these files lie. Raises `Unusable` when that cannot be done."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="verify-") as folder:
+            for name, content in files.items():
+                (Path(folder) / name).write_bytes(content)
+            return subprocess.run(
+                ["openssl", *arguments],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=60,
+                check=False,
+            )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Unusable(
+            f"`openssl` cannot be run: {error}", "install it, and see that there is room on the disk"
+        ) from error
+
+
+# --- Envelopes and statements -----------------------------------------------------------------------------------------
+# A DSSE envelope around an in-toto Statement v1. Source: secure-systems-lab/dsse, protocol.md; in-toto attestation
+# framework, spec/v1/statement.md.
+
+IN_TOTO = "application/vnd.in-toto+json"
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+DRILL_RUN = "urn:muster:drill-run:v1"
+TEST_RESULT_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
+PACKAGE_TYPE = "urn:muster:package:v1"
+PUT_RECEIPT = "urn:muster:put-receipt:v1"
+KEY_STATEMENT = "urn:muster:key:v1"
+PROBE = "urn:muster:probe:v1"
+LINK = "urn:muster:link:v1"
+
+_ENVELOPE: Form = {"payload": _TEXT, "payloadType": _TEXT, "signatures": _LIST}
+_SIGNATURE: Form = {"keyid": _TEXT, "sig": _TEXT}
+_STATEMENT: Form = {"_type": _TEXT, "predicate": _OBJECT, "predicateType": _TEXT, "subject": _LIST}
+_SUBJECT: Form = {"digest": _OBJECT, "name": _TEXT}
+
+
+class Signed(NamedTuple):
+    """One signature of an envelope, and the id of the key that it names."""
+
+    key_id: str
+    signature: bytes
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """An envelope taken apart; nothing in it is trusted yet."""
+
+    payload: bytes
+    signatures: tuple[Signed, ...]
+
+    def is_signed_by(self, key: PublicKey, judge: Judge, position: int = 0) -> bool:
+        """Whether the signature at this position is that key's over exactly this payload (DSSE's PAE of it)."""
+        signed, kind = self.signatures[position], IN_TOTO.encode()
+        encoded = b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(self.payload), self.payload)
+        return signed.key_id == key.key_id and judge(key.der, signed.signature, encoded)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What an envelope says: of which files (name to SHA-256, hex), what."""
+
+    kind: str
+    subjects: Mapping[str, str]
+    predicate: Mapping[str, Any]
+
+
+def open_envelope(content: bytes, signatures: int = 1) -> Envelope | None:
+    """The parts of an envelope with so many signatures, or `None` when it is not in its one form."""
+    value = parse_object(content)
+    if not has_form(value, _ENVELOPE) or value["payloadType"] != IN_TOTO:
         return None
-    return content if base64.b64encode(content).decode() == text else None
+    found = value["signatures"]
+    if len(found) != signatures or not all(has_form(each, _SIGNATURE) for each in found):
+        return None
+    payload, parts = unbase64(value["payload"]), [unbase64(each["sig"]) for each in found]
+    if payload is None or not all(parts):
+        return None
+    return Envelope(payload, tuple(Signed(each["keyid"], part or b"") for each, part in zip(found, parts)))  # noqa: B905  # not in 3.9
 
 
-# --- Merkle tree (RFC 6962) -----------------------------------------------------------------------------------------
-# Leaf and node hashes begin with different bytes, so that no node can pass for a leaf.
+def parse_statement(payload: bytes) -> Statement | None:
+    """The statement in signed bytes, or `None` when it is not in its one form."""
+    value = parse_object(payload)
+    if not has_form(value, _STATEMENT) or value["_type"] != STATEMENT_TYPE:
+        return None
+    subjects: dict[str, str] = {}
+    last = ""
+    for each in value["subject"]:
+        if not has_form(each, _SUBJECT) or not has_form(each["digest"], {"sha256": _TEXT}):
+            return None
+        if not is_sha256(each["digest"]["sha256"]) or each["name"] <= last:
+            return None
+        last = each["name"]
+        subjects[last] = each["digest"]["sha256"]
+    return Statement(value["predicateType"], subjects, value["predicate"])
+
+
+# --- Merkle tree ------------------------------------------------------------------------------------------------------
+# Leaf and node hashes begin with different bytes, so that no node can pass for a leaf. Source: RFC 6962, 2.1.
 
 HASH_SIZE = 32
 LARGEST_SIZE = (1 << 63) - 1
@@ -198,16 +834,21 @@ def _are_hashes(*values: bytes) -> bool:
     return all(len(value) == HASH_SIZE for value in values)
 
 
-# --- Notes, checkpoints, proofs (C2SP) ------------------------------------------------------------------------------
+# --- Notes, checkpoints, proofs ---------------------------------------------------------------------------------------
+# Source: C2SP signed-note, tlog-checkpoint, tlog-proof, tlog-tiles, tlog-cosignature.
 
 LARGEST_NOTE = 1 << 20
 MOST_SIGNATURES = 100
 ED25519_NOTE = 0x01
+COSIGNATURE_NOTE = 0x04
+"""Types of signatures."""
 
 _SIGNATURE_LINE = re.compile("\u2014 ([^ +]+) ([A-Za-z0-9+/]+={0,2})")
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}")
 _PROOF_HEADER = "c2sp.org/tlog-proof@v1"
 _MOST_PROOF_HASHES = 63
+_LAST_SECOND = 253_402_300_800
+"""No calendar goes on after the year 9999."""
 
 
 @dataclass(frozen=True)
@@ -289,7 +930,7 @@ def note_key_id(name: str, kind: int, public: bytes) -> bytes:
     return hashlib.sha256(name.encode() + b"\n" + bytes([kind]) + public).digest()[:4]
 
 
-def note_signed_by(note: Note, name: str, public: bytes, judge: Judge = DEFAULT_JUDGE) -> bool:
+def note_signed_by(note: Note, name: str, public: bytes, judge: Judge = default_judge) -> bool:
     """Whether the note has a signature of type 0x01 (Ed25519) by this name and key (32 bytes), and no bad one."""
     key_id = note_key_id(name, ED25519_NOTE, public)
     ours = [line.signature for line in note.signatures if (line.name, line.key_id) == (name, key_id)]
@@ -341,3 +982,2135 @@ def parse_hash(text: str) -> bytes | None:
     """A hash in base64."""
     value = unbase64(text)
     return value if value is not None and len(value) == HASH_SIZE else None
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A witness whose cosignatures the verifier was told to look for: its name and its key (32 bytes)."""
+
+    name: str
+    public: bytes
+
+
+def parse_vkey(text: str) -> Witness | None:
+    """The witness in a verifier key of type 0x04, `NAME+ID+KEY`, or `None`."""
+    name, _, rest = text.strip().partition("+")
+    key_id, _, key = rest.partition("+")
+    blob = unbase64(key)
+    if not name or blob is None or len(blob) != 1 + 32 or blob[0] != COSIGNATURE_NOTE:
+        return None
+    return Witness(name, blob[1:]) if note_key_id(name, COSIGNATURE_NOTE, blob[1:]).hex() == key_id else None
+
+
+def parse_signature_lines(content: bytes) -> tuple[NoteSignature, ...] | None:
+    """The signature lines in a file of their own, or `None`."""
+    note = parse_note(b"\n\n" + content)
+    return note.signatures if note and note.text == b"\n" else None
+
+
+def cosigned_at(text: bytes, lines: Iterable[NoteSignature], witness: Witness, judge: Judge) -> datetime | None:
+    """When the witness cosigned this checkpoint; `None`: it did not. Raises `ValueError` for a bad one."""
+    key_id, at = note_key_id(witness.name, COSIGNATURE_NOTE, witness.public), None
+    for line in lines:
+        if (line.name, line.key_id) == (witness.name, key_id):
+            seconds = int.from_bytes(line.signature[:8], "big")
+            message = b"cosignature/v1\ntime %d\n%b" % (seconds, text)
+            if not judge(ED25519_PREFIX + witness.public, line.signature[8:], message) or seconds >= _LAST_SECOND:
+                raise ValueError("a cosignature that is not this witness's")
+            at = datetime.fromtimestamp(seconds, UTC)
+    return at
+
+
+# --- Keyring ----------------------------------------------------------------------------------------------------------
+# Which key could do what at which entry of the log. An admission is signed by the admitted key too and names the digest
+# of the statement before, so whoever pins a later key holds its word for the chain before it.
+
+_KEY_STATEMENT: Form = {
+    "action": _TEXT,
+    "at": _TEXT,
+    "fromIndex": _NUMBER,
+    "key": _TEXT,
+    "keyId": _TEXT,
+    "number": _NUMBER,
+    "previous": _TEXT_OR_NULL,
+    "reason": _TEXT,
+    "roles": _LIST,
+}
+_ROLES = ("log", "seal", "submit")
+
+
+class NotTrusted(Exception):
+    """The key may not have signed this; the message says why."""
+
+
+class CannotTell(Exception):
+    """Whether it may have cannot be known from what was given; the message says what is missing."""
+
+
+class KeyringBroken(Exception):
+    """The key statements are no chain in which the pinned key stands: nothing in it can be trusted."""
+
+
+@dataclass(frozen=True)
+class Tenure:
+    """From and until which entry of the log a key counts; the end may come by a retirement or a revocation."""
+
+    key: PublicKey
+    roles: frozenset[str]
+    since: int
+    until: int | None = None
+    is_revoked: bool = False
+
+
+@dataclass(frozen=True)
+class Keyring:
+    """Keys by id, and the digests of the statements that say so."""
+
+    tenures: Mapping[str, Tenure]
+    digests: tuple[str, ...]
+
+    def key(self, key_id: str, roles: Iterable[str]) -> PublicKey:
+        """The key, if it ever had one of the roles. Raises `NotTrusted`."""
+        tenure = self.tenures.get(key_id)
+        if tenure is None:
+            raise NotTrusted(f"signed in the name of key {_short(key_id)}, which the keyring does not admit")
+        if not tenure.roles & set(roles):
+            raise NotTrusted(f"signed by key {_short(key_id)}, which may only {', '.join(sorted(tenure.roles))}")
+        return tenure.key
+
+    def assert_valid(self, key_id: str, roles: Iterable[str], index: int) -> None:
+        """Raises `NotTrusted` unless the key has one of the roles at this entry of the log."""
+        self.key(key_id, roles)
+        tenure = self.tenures[key_id]
+        if index < tenure.since:
+            raise NotTrusted(f"signed by key {_short(key_id)}, which counts from entry {tenure.since} on only")
+        if tenure.until is not None and index >= tenure.until:
+            word = "revoked" if tenure.is_revoked else "retired"
+            raise NotTrusted(f"signed by key {_short(key_id)}, which was {word} from entry {tenure.until} on")
+
+    def key_without_log(self, key_id: str) -> PublicKey:
+        """A key that may have sealed what has no known place in the log. Raises `NotTrusted`, `CannotTell`."""
+        key, tenure = self.key(key_id, ("seal", "submit")), self.tenures[key_id]
+        if tenure.is_revoked:
+            raise NotTrusted(
+                f"signed by key {_short(key_id)}, which is revoked; only the log can show that it was before"
+            )
+        if tenure.until is not None or "seal" not in tenure.roles:
+            raise CannotTell(f"signed by key {_short(key_id)}, which counts with a place in the log only: give --proof")
+        return key
+
+
+def read_keyring(envelopes: Sequence[bytes], pinned: PublicKey, judge: Judge) -> Keyring:
+    """The keyring in these envelopes, in their order. Raises `KeyringBroken`."""
+    ring = Keyring({}, ())
+    for number, envelope in enumerate(envelopes):
+        try:
+            ring = _extended(ring, envelope, judge)
+        except (NotTrusted, KeyringBroken) as error:
+            raise KeyringBroken(f"key statement {number}: {error}") from error
+    tenure = ring.tenures.get(pinned.key_id)
+    if tenure is None:
+        raise KeyringBroken("the pinned key is not in the keyring")
+    if tenure.is_revoked:
+        raise KeyringBroken("the pinned key is revoked: ask by another road which key to pin")
+    return ring
+
+
+def _extended(ring: Keyring, content: bytes, judge: Judge) -> Keyring:
+    """The keyring with one statement more."""
+    body, key = _parse_key_statement(content)
+    admits, is_first = body["action"] == "admit", not ring.digests
+    envelope = open_envelope(content, 2 if admits and not is_first else 1)
+    if envelope is None:
+        raise KeyringBroken("not signed by as many keys as it should be")
+    if (body["number"], body["previous"]) != (len(ring.digests), ring.digests[-1] if ring.digests else None):
+        raise KeyringBroken("it does not follow the one before it")
+    if is_first and (not admits or body["fromIndex"] != 0):
+        raise KeyringBroken("a keyring begins with the admission of its first key")
+    if admits == (key.key_id in ring.tenures):
+        raise KeyringBroken("it admits a key twice, or ends one that was never admitted")
+    signers = [key] if is_first else [_trusted_signer(ring, envelope)]
+    signers += [key] if admits and not is_first else []
+    if not all(envelope.is_signed_by(one, judge, position) for position, one in enumerate(signers)):
+        raise KeyringBroken("a signature is not that of the key that it names, or of the admitted key")
+    tenures = {**ring.tenures, key.key_id: _tenure(ring, body, key)}
+    return Keyring(tenures, (*ring.digests, sha256(content)))
+
+
+def _trusted_signer(ring: Keyring, envelope: Envelope) -> PublicKey:
+    tenure = ring.tenures.get(envelope.signatures[0].key_id)
+    if tenure is None or tenure.until is not None:
+        raise KeyringBroken("signed by a key that was not trusted then, or not any more")
+    return tenure.key
+
+
+def _tenure(ring: Keyring, body: Mapping[str, Any], key: PublicKey) -> Tenure:
+    if body["action"] == "admit":
+        return Tenure(key, frozenset(body["roles"]), body["fromIndex"])
+    before = ring.tenures[key.key_id]
+    until = body["fromIndex"] if before.until is None else min(before.until, body["fromIndex"])
+    return replace(before, until=until, is_revoked=before.is_revoked or body["action"] == "revoke")
+
+
+def _parse_key_statement(content: bytes) -> tuple[dict[str, Any], PublicKey]:
+    envelope = open_envelope(content) or open_envelope(content, 2)
+    said = parse_statement(envelope.payload) if envelope else None
+    if said is None or said.kind != KEY_STATEMENT or not has_form(said.predicate, _KEY_STATEMENT):
+        raise KeyringBroken("it is no envelope around a key statement")
+    body = said.predicate
+    key, roles = parse_key(body["key"]), body["roles"]
+    if key is None or (key.pem, key.key_id) != (body["key"], body["keyId"]):
+        raise KeyringBroken("it does not hold the key that it names")
+    if said.subjects != {f"{key.key_id}.pub": sha256(key.pem.encode())} or body["fromIndex"] < 0:
+        raise KeyringBroken("it does not speak of the key that it holds, from an entry on")
+    is_known = body["action"] in ("admit", "retire", "revoke") and parse_time(body["at"]) is not None
+    if (
+        not is_known
+        or roles != sorted(set(map(str, roles)) & set(_ROLES))
+        or (body["action"] == "admit") != bool(roles)
+    ):
+        raise KeyringBroken("its action, its time or its roles are not known")
+    return body, key
+
+
+def _short(key_id: str) -> str:
+    return repr(key_id[:16])
+
+
+# --- Receipts ---------------------------------------------------------------------------------------------------------
+# What the store said that it holds, signed by the notary.
+
+_RECEIPT: Form = {
+    "askedAt": _TEXT,
+    "deleteMarkers": _NUMBER,
+    "key": _TEXT,
+    "legalHold": _FLAG,
+    "lockMode": _TEXT_OR_NULL,
+    "lockedUntil": _TEXT_OR_NULL,
+    "sha256": _TEXT,
+    "size": _NUMBER,
+    "store": _TEXT,
+    "version": _TEXT_OR_NULL,
+    "versions": _NUMBER,
+}
+_LOCKS = (None, "GOVERNANCE", "COMPLIANCE")
+"""From the weakest on."""
+
+
+class Receipt(NamedTuple):
+    """What a store said of a key. `signer` is the id of the key that signed it."""
+
+    key: str
+    sha256: str
+    size: int
+    version: str | None
+    lock_mode: str | None
+    locked_until: datetime | None
+    asked_at: datetime
+    versions: int
+    delete_markers: int
+    signer: str
+
+    def problems(self) -> Iterator[str]:
+        """What it shows that should not be: somebody deleted, or wrote again."""
+        if self.delete_markers:
+            yield f"the store holds {self.delete_markers} delete markers: somebody deleted it"
+        if self.versions != 1:
+            yield f"the store holds {self.versions} versions of what is written once"
+        if self.lock_mode and (self.locked_until is None or self.locked_until <= self.asked_at):
+            yield "its lock was over when the store was asked"
+
+    def problems_after(self, first: Receipt) -> Iterator[str]:
+        """What became worse since an earlier receipt of the same key."""
+        if (self.sha256, self.size, self.version) != (first.sha256, first.size, first.version):
+            yield "the store holds other bytes or another version than at first"
+        if _LOCKS.index(self.lock_mode) < _LOCKS.index(first.lock_mode):
+            yield f"its lock was {first.lock_mode} and is {self.lock_mode or 'none'}: it was weakened"
+        if first.locked_until and (self.locked_until is None or self.locked_until < first.locked_until):
+            ends = write_time(self.locked_until) if self.locked_until else "no more"
+            yield f"its lock ended {write_time(first.locked_until)} and ends {ends}: it was shortened"
+
+
+def parse_receipt(said: Statement, signer: str) -> Receipt | None:
+    """The receipt in a statement, or `None`."""
+    body = said.predicate
+    if said.kind != PUT_RECEIPT or not has_form(body, _RECEIPT) or body["lockMode"] not in _LOCKS:
+        return None
+    asked, until = parse_time(body["askedAt"]), parse_time(body["lockedUntil"])
+    if asked is None or (until is None) != (body["lockedUntil"] is None) or min(body["size"], body["versions"]) < 0:
+        return None
+    if said.subjects != {body["key"]: body["sha256"]} or body["deleteMarkers"] < 0:
+        return None
+    lock = (body["version"], body["lockMode"], until, asked)
+    return Receipt(body["key"], body["sha256"], body["size"], *lock, body["versions"], body["deleteMarkers"], signer)
+
+
+# --- Anchors ----------------------------------------------------------------------------------------------------------
+# Time-stamps of heads by authorities that are not ours, checked by `openssl ts`. Source: RFC 3161.
+
+_GRANTED_TIME = re.compile(
+    r"^Time stamp: ([A-Z][a-z]{2}) +([0-9]{1,2}) ([0-9:]{8})(\.[0-9]{1,6})?[0-9]* ([0-9]{4}) GMT$", re.MULTILINE
+)
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class TokenRefused(Exception):
+    """A time-stamp does not show what it should; the message says why."""
+
+
+def time_of_token(token: bytes, head: bytes, certificates: bytes) -> datetime:
+    """When an authority with one of these certificates (PEM) says that the head existed. Raises `TokenRefused`.
+
+    Certificates have to have been valid at that time, not now: a token outlives its authority's certificate.
+    """
+    files = {"answer": token, "pinned": certificates}
+    # The status around the token is not signed, and says what it likes: only the token itself is read.
+    extracted = run_openssl(files, "ts", "-reply", "-in", "answer", "-token_out").stdout
+    told = run_openssl({"token": extracted}, "ts", "-reply", "-in", "token", "-token_in", "-text").stdout.decode(
+        "latin-1"
+    )
+    times = _GRANTED_TIME.findall(told)
+    if len(times) != 1 or "\nHash Algorithm: sha256\n" not in told:
+        raise TokenRefused("not one time-stamp over a SHA-256")
+    at = _time_in(*times[0])
+    command = ("ts", "-verify", "-in", "answer", "-digest", sha256(head), "-CAfile", "pinned", "-partial_chain")
+    done = run_openssl(files, *command, "-attime", str(int(at.timestamp())))
+    if done.returncode != 0 or b"Verification: OK" not in done.stdout + done.stderr:
+        raise TokenRefused("not over this head, or not by an authority whose certificate was given")
+    return at
+
+
+def _time_in(month: str, day: str, clock: str, fraction: str, year: str) -> datetime:
+    try:
+        text = (
+            f"{year}-{_MONTHS.index(month) + 1:02d}-{int(day):02d}T{clock}{fraction.ljust(7, '0') if fraction else ''}"
+        )
+        return datetime.fromisoformat(f"{text}+00:00")
+    except ValueError as error:
+        raise TokenRefused("its time is none") from error
+
+
+# --- Entries ----------------------------------------------------------------------------------------------------------
+# What the log says of each sealed thing: canonical JSON, each naming the one before, so that the list alone is a chain.
+
+LARGEST_ENTRY = 65_535
+_NO_ENTRY = bytes(HASH_SIZE)
+"""What the first entry names as the one before it."""
+_COMMON: Form = {"envelope": _TEXT, "kind": _TEXT, "loggedAt": _TEXT, "previous": _TEXT}
+_BUNDLE_FORM: Form = {"key": _TEXT, "sha256": _TEXT, "size": _NUMBER}
+_ENTRIES: Mapping[str, Form] = {
+    "run": {
+        **_COMMON,
+        "bundle": _OBJECT,
+        "outcome": _TEXT,
+        "plan": _TEXT,
+        "receipt": _TEXT,
+        "run": _TEXT,
+        "scheduledAt": _TEXT_OR_NULL,
+        "slot": _TEXT_OR_NULL,
+    },
+    "record": {**_COMMON, "key": _TEXT, "predicateType": _TEXT},
+    "package": {**_COMMON, "bundle": _OBJECT, "name": _TEXT, "receipt": _TEXT},
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry in its place."""
+
+    index: int
+    fields: Mapping[str, Any]
+    leaf: bytes
+    logged_at: datetime
+    scheduled_at: datetime | None
+
+    @property
+    def kind(self) -> str:
+        """`run`, `record` or `package`."""
+        return str(self.fields["kind"])
+
+    @property
+    def at(self) -> datetime:
+        """The time by which it belongs to a period."""
+        return self.scheduled_at or self.logged_at
+
+
+def parse_entry(index: int, content: bytes) -> Entry | str:
+    """The entry in these bytes of any origin, or what is wrong with it."""
+    fields = parse_object(content) if len(content) <= LARGEST_ENTRY else None
+    form = _ENTRIES.get(fields["kind"]) if fields and isinstance(fields.get("kind"), str) else None
+    if fields is None or form is None or not has_form(fields, form):
+        return "not an entry in its one form"
+    logged, scheduled = parse_time(fields["loggedAt"]), parse_time(fields.get("scheduledAt"))
+    if logged is None or write_time(logged) != fields["loggedAt"]:
+        return "its time is not written as a time is"
+    digests = [fields["envelope"], fields.get("receipt", fields["envelope"])]
+    if "bundle" in fields:
+        if not has_form(fields["bundle"], _BUNDLE_FORM):
+            return "it does not name a bundle in the one form"
+        digests.append(fields["bundle"]["sha256"])
+    if not all(map(is_sha256, digests)):
+        return "it names what is no SHA-256"
+    if fields["kind"] == "run" and not _has_its_slot(fields, scheduled):
+        return "its slot is not that of its plan and its time"
+    return Entry(index, fields, leaf_hash(content), logged, scheduled)
+
+
+def slot_of(plan: str, moment: datetime) -> str:
+    """The key of a plan's slot at this due time."""
+    return sha256(f"{plan}\n{moment.astimezone(UTC).isoformat(timespec='microseconds')}".encode())
+
+
+def _has_its_slot(fields: Mapping[str, Any], scheduled: datetime | None) -> bool:
+    if fields["scheduledAt"] is None:
+        return fields["slot"] is None
+    return scheduled is not None and fields["slot"] == slot_of(fields["plan"], scheduled)
+
+
+# --- What is found ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One check. `ok` is `None` when it could not be made; `meaning` says what a failure would mean.
+
+    A check that could not be made makes the verdict inconclusive if it `counts`: if it was asked for.
+    """
+
+    name: str
+    ok: bool | None
+    expected: str
+    seen: str
+    meaning: str
+    counts: bool = True
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was checked, and the predicate: only given when a trusted key signed it."""
+
+    bundle: Path
+    key_id: str
+    proofs: tuple[Proof, ...]
+    predicate: Mapping[str, Any] | None
+    remarks: tuple[str, ...] = ()
+    """What is not wrong but should be known."""
+    told: tuple[str, ...] = ()
+    """What the evidence says, in words; only where it can be relied on."""
+    is_package: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """`fail` if any check failed; `pass` only if every check was made that was asked for; else `inconclusive`."""
+        if any(proof.ok is False for proof in self.proofs):
+            return "fail"
+        made = [proof.ok for proof in self.proofs if proof.counts or proof.ok is not None]
+        return "pass" if made and all(made) else "inconclusive"
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the verifier was given besides the evidence: by another road, or it is worth nothing."""
+
+    key: PublicKey
+    judge: Judge = default_judge
+    limits: Limits | None = None
+    proof: Path | None = None
+    keyring: Path | None = None
+    receipt: Path | None = None
+    before: Path | None = None
+    linked: Path | None = None
+    certificates: bytes = b""
+    """PEM, of authorities that give time-stamps."""
+    witnesses: tuple[Witness, ...] = ()
+
+
+# --- Bundle -----------------------------------------------------------------------------------------------------------
+# A BagIt bag whose statement names every file. Source: RFC 8493.
+
+DECLARATION = "bagit.txt"
+LABELS = "bag-info.txt"
+MANIFEST = "manifest-sha256.txt"
+TAG_MANIFEST = "tagmanifest-sha256.txt"
+ENVELOPE = "statement.dsse.json"
+TEST_RESULT = "test-result.dsse.json"
+"""Since format 2."""
+KEY = "key.pub"
+PAYLOAD = "data/"
+TAGS = frozenset({DECLARATION, LABELS, MANIFEST, TAG_MANIFEST, ENVELOPE, KEY})
+"""Those that every bundle has."""
+OPTIONAL_TAGS = frozenset({TEST_RESULT})
+DECLARED = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
+NAME_LABEL = "External-Identifier"
+SIZE_LABEL = "Payload-Oxum"
+PERIOD_LABEL = "Period"
+"""Only a package has it."""
+SUMMARY = "data/summary.json"
+JOURNAL = "data/journal.jsonl"
+
+_MANIFEST_LINE = re.compile(r"([0-9a-f]{64})  (\S+)")
+_LABEL_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*): (\S(?:[^\r\n\0]*\S)?)")
+_RESULTS = ("FAILED", "PASSED", "WARNED")
+_LARGEST_LINE = 8 << 20
+_SHOWN = 5
+"""So many of a kind are told in full."""
+
+FindKey = Callable[[str], PublicKey]
+"""The key with this id, if it may have sealed. Raises `NotTrusted` or `CannotTell`."""
+
+
+def oxum(sizes: Mapping[str, int]) -> str:
+    """The payload's size in bytes and its number of files, as BagIt writes them."""
+    return f"{sum(sizes.values())}.{len(sizes)}"
+
+
+def label_in(content: bytes, label: str) -> str | None:
+    """The value of a label in `bag-info.txt`."""
+    return dict(_labels_in(content)).get(label)
+
+
+def manifest(digests: Mapping[str, str]) -> bytes:
+    """A manifest of these files (name to SHA-256, hex), as `sha256sum` reads it."""
+    return "".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode()
+
+
+def parse_manifest(content: bytes) -> dict[str, str]:
+    """Name to digest of every well-formed line of a manifest of any origin."""
+    lines = content.decode("utf-8", "replace").split("\n")
+    return {match[2]: match[1] for match in map(_MANIFEST_LINE.fullmatch, lines) if match}
+
+
+def _labels_in(content: bytes) -> list[tuple[str, str]]:
+    lines = content.decode("utf-8", "replace").split("\n")
+    return [(match[1], match[2]) for match in map(_LABEL_LINE.fullmatch, lines) if match]
+
+
+@dataclass
+class Contents:
+    """A bag as read: its one top folder, digests and sizes of all members, the bytes of its tag files."""
+
+    kind: str = DRILL_RUN
+    tops: set[str] = field(default_factory=set)
+    digests: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    tags: dict[str, bytes] = field(default_factory=dict)
+    summary: bytes | None = None
+    journal_end: bytes | None = None
+
+    @property
+    def payload(self) -> dict[str, str]:
+        """Name to digest of what is sealed."""
+        return {name: digest for name, digest in self.digests.items() if name.startswith(PAYLOAD)}
+
+    @property
+    def vouched(self) -> dict[str, str]:
+        """What a statement about this bag has to name."""
+        return {**self.payload, LABELS: self.digests.get(LABELS, "")}
+
+    @functools.cached_property
+    def statement(self) -> Statement | None:
+        """What the seal says, whoever made it."""
+        opened = open_envelope(self.tag(ENVELOPE))
+        return parse_statement(opened.payload) if opened else None
+
+    @property
+    def signer(self) -> str:
+        """The id of the key in whose name it is sealed."""
+        opened = open_envelope(self.tag(ENVELOPE))
+        return opened.signatures[0].key_id if opened else ""
+
+    def tag(self, name: str) -> bytes:
+        """The bytes of a tag file; none if it is not there."""
+        return self.tags.get(name, b"")
+
+    def said(self, name: str) -> Any:
+        """A field of the predicate."""
+        return self.statement.predicate.get(name) if self.statement else None
+
+
+def read_bag(
+    source: Source,
+    limits: Limits,
+    budget: Budget | None = None,
+    visit: Callable[[str, Reader], None] | None = None,
+) -> Contents:
+    """Read a bag once, to its end; each payload member is shown to `visit`. Raises `ArchiveDamaged`."""
+    contents = Contents()
+    for member in read_archive(source, limits, budget):
+        top, _, name = member.name.partition("/")
+        contents.tops.add(top)
+        reader = Reader(member.pieces)
+        if name in TAGS | OPTIONAL_TAGS:
+            contents.tags[name] = _whole(name, reader, limits.tag_bytes)
+        elif visit:
+            visit(name, reader)
+        elif name == SUMMARY:
+            contents.summary = _whole(name, reader, limits.tag_bytes)
+        elif name == JOURNAL:
+            contents.journal_end = _last_line(reader)
+        contents.digests[name], contents.sizes[name] = reader.drain(), member.size
+    return contents
+
+
+def _whole(name: str, reader: Reader, limit: int) -> bytes:
+    content = reader.read(limit + 1)
+    if len(content) > limit:
+        raise ArchiveDamaged(f"{name} is larger than {limit} bytes")
+    return content
+
+
+def _last_line(reader: Reader) -> bytes:
+    """The last line of a file of any length, with its newline; from a very long one only the end."""
+    kept: deque[bytes] = deque()
+    while piece := reader.read(CHUNK):
+        kept.append(piece)
+        while sum(map(len, kept)) - len(kept[0]) > _LARGEST_LINE:
+            kept.popleft()
+    end = b"".join(kept)
+    return end[end.rfind(b"\n", 0, -1) + 1 :]
+
+
+def _wrong_layout(contents: Contents, *_: Any) -> str:
+    """Another top folder shows here too: a member keyed by its name without it would hide another."""
+    if len(contents.tops) != 1:
+        return f"{len(contents.tops)} top folders"
+    if not contents.payload:
+        return "no payload"
+    optional = OPTIONAL_TAGS if contents.kind == DRILL_RUN else frozenset()
+    expected = set(TAGS) | set(contents.payload) | (optional & contents.digests.keys())
+    if difference := _difference(dict.fromkeys(expected, ""), dict.fromkeys(contents.digests, "")):
+        return difference
+    clash = find_clash(contents.digests)
+    return f"{clash} cannot lie beside another member" if clash else ""
+
+
+def _wrong_manifest(contents: Contents, *_: Any) -> str:
+    return _manifest_difference(contents.payload, contents.tag(MANIFEST))
+
+
+def _wrong_tags(contents: Contents, *_: Any) -> str:
+    if contents.tag(DECLARATION) != DECLARED:
+        return f"{DECLARATION} does not declare BagIt 1.0 in UTF-8"
+    tags = {name: contents.digests[name] for name in contents.tags if name != TAG_MANIFEST}
+    return _manifest_difference(tags, contents.tag(TAG_MANIFEST))
+
+
+def _wrong_subjects(contents: Contents, *_: Any) -> str:
+    said = contents.statement
+    if said is None:
+        return "not a statement in its one form"
+    if difference := _difference(said.subjects, contents.vouched):
+        return difference
+    return "" if said.kind == contents.kind else f"a statement of another kind: {said.kind!r}"
+
+
+def _wrong_labels(contents: Contents, *_: Any) -> str:
+    content = contents.tag(LABELS)
+    labels = _labels_in(content)
+    if "".join(f"{label}: {value}\n" for label, value in labels).encode() != content:
+        return "not one label a line"
+    if [label for label, _ in labels] != sorted(dict(labels)):
+        return "labels twice, or not in order"
+    name, size = dict(labels).get(NAME_LABEL), dict(labels).get(SIZE_LABEL)
+    if {name} != contents.tops:
+        return f"the label says {name!r}, the folder is {', '.join(sorted(contents.tops))}"
+    actual = oxum({member: contents.sizes[member] for member in contents.payload})
+    return "" if size == actual else f"the label says {size}, the payload has {actual}"
+
+
+def _who_sealed(contents: Contents, find_key: FindKey, judge: Judge) -> str:
+    opened = open_envelope(contents.tag(ENVELOPE))
+    if opened is None:
+        return "no readable envelope with one signature"
+    key = find_key(opened.signatures[0].key_id)
+    if not opened.is_signed_by(key, judge):
+        return "a signature that is not this key's"
+    return "" if contents.tag(KEY) == key.pem.encode() else f"the seal is right, but {KEY} beside it is another key"
+
+
+def _wrong_result(contents: Contents, find_key: FindKey, judge: Judge) -> str:
+    """The test result speaks of the same files, by the same key, and no better than the run."""
+    if TEST_RESULT not in contents.tags:
+        return ""
+    opened = open_envelope(contents.tag(TEST_RESULT))
+    said = parse_statement(opened.payload) if opened else None
+    if opened is None or said is None or said.kind != TEST_RESULT_TYPE:
+        return "not a test result in its one form"
+    if opened.signatures[0].key_id != contents.signer:
+        return "signed by another key than the statement"
+    if not opened.is_signed_by(find_key(contents.signer), judge):
+        return "a signature that is not this key's"
+    if difference := _difference(said.subjects, contents.vouched):
+        return difference
+    result, passed = said.predicate.get("result"), contents.said("outcome") == "passed"
+    if result not in _RESULTS or (result == "PASSED" and not passed) or (result == "FAILED" and passed):
+        return f"it says {result!r} of a run that says {contents.said('outcome')!r}"
+    return ""
+
+
+_TOLD_TWICE = (
+    ("run", "run"),
+    ("plan", "plan"),
+    ("kind", "kind"),
+    ("outcome", "outcome"),
+    ("verdict", "verdict"),
+    ("scheduled_at", "scheduledAt"),
+    ("opened_at", "openedAt"),
+    ("ended_at", "endedAt"),
+)
+"""Fields of `summary.json`, and of the predicate."""
+
+
+def _disagreement(contents: Contents, *_: Any) -> str:
+    """Where the summary, or the journal's last word, tells another run than the statement."""
+    told = {name: contents.said(predicate) for name, predicate in _TOLD_TWICE if contents.said(predicate) is not None}
+    for name, content, fields in (
+        (SUMMARY, contents.summary, _summary_fields),
+        (JOURNAL, contents.journal_end, _journal_fields),
+    ):
+        if content is not None and "outcome" in told:
+            found = fields(content)
+            if found is None:
+                return f"{name} does not end as a sealed run's does"
+            wrong = [each for each in told if each in found and not _is_same(each, found[each], told[each])]
+            if wrong:
+                return f"{name} says {wrong[0]} {found[wrong[0]]!r}, the statement {told[wrong[0]]!r}"
+    return ""
+
+
+def _is_same(name: str, found: Any, told: Any) -> bool:
+    return parse_time(found) == parse_time(told) if name.endswith("_at") and parse_time(told) else found == told
+
+
+def _summary_fields(content: bytes) -> Mapping[str, Any] | None:
+    return parse_object(content[:-1]) if content.endswith(b"\n") else None
+
+
+def _journal_fields(line: bytes) -> Mapping[str, Any] | None:
+    event = parse_object(line[:-1]) if line.endswith(b"\n") else None
+    if event is None or event.get("kind") != "judged":
+        return None
+    body = event.get("body")
+    said = {name: body[name] for name in ("outcome", "verdict") if name in body} if isinstance(body, dict) else {}
+    return {**said, "run": event.get("run")}
+
+
+def _manifest_difference(actual: Mapping[str, str], found: bytes) -> str:
+    if difference := _difference(parse_manifest(found), actual):
+        return difference
+    return "" if found == manifest(actual) else "the manifest is not in its canonical form"
+
+
+def _difference(expected: Mapping[str, str], seen: Mapping[str, str]) -> str:
+    """What was expected beside what is there, in words; empty when they are equal."""
+    groups = {
+        "missing": expected.keys() - seen.keys(),
+        "not expected": seen.keys() - expected.keys(),
+        "changed": {name for name in expected.keys() & seen.keys() if expected[name] != seen[name]},
+    }
+    return "; ".join(f"{word}: {_some(names)}" for word, names in groups.items() if names)
+
+
+def _some(names: set[str]) -> str:
+    shown = ", ".join(sorted(names)[:_SHOWN])
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
+
+
+class Rule(NamedTuple):
+    """A row of the table of checks of a bag: `judge` says what is wrong, or nothing."""
+
+    name: str
+    expected: str
+    meaning: str
+    judge: Callable[[Contents, FindKey, Judge], str]
+
+    def apply(self, contents: Contents, find_key: FindKey, judge: Judge) -> Proof:
+        """Make the check."""
+        try:
+            return self.made(self.judge(contents, find_key, judge))
+        except NotTrusted as error:
+            return self.made(str(error))
+        except CannotTell as error:
+            return self.unmade(str(error))
+
+    def made(self, seen: str) -> Proof:
+        """The check with what was seen; nothing is as expected."""
+        return Proof(self.name, not seen, self.expected, seen or "as expected", self.meaning)
+
+    def unmade(self, why: str, *, counts: bool = True) -> Proof:
+        """The check that could not be made."""
+        return Proof(self.name, None, self.expected, f"not checked: {why}", self.meaning, counts)
+
+
+_ARCHIVE = Rule(
+    "archive",
+    "one whole archive of plain files with portable names, and nothing after it",
+    "the file was cut, damaged, extended, or not written by us",
+    lambda *_: "",
+)
+_BAG_RULES = (
+    Rule(
+        "layout",
+        "one bag: its tag files, its payload, nothing else",
+        "a file was dropped, added or renamed",
+        _wrong_layout,
+    ),
+    Rule(
+        "manifest",
+        "the manifest names every payload file with its SHA-256",
+        "a payload file or the manifest was changed after sealing",
+        _wrong_manifest,
+    ),
+    Rule(
+        "tag manifest",
+        "the tag manifest names every tag file with its SHA-256",
+        "a label, the seal or a manifest was changed after sealing",
+        _wrong_tags,
+    ),
+    Rule(
+        "seal",
+        "one signature over the statement, by a trusted key",
+        "someone else sealed this, or the statement was changed",
+        _who_sealed,
+    ),
+    Rule(
+        "subjects",
+        "the signed statement names exactly the payload and the labels",
+        "what is in the bundle is not what was signed",
+        _wrong_subjects,
+    ),
+    Rule(
+        "labels",
+        "the bundle's folder and size are those that its signed labels give",
+        "the bundle was given another name, or a member was hidden",
+        _wrong_labels,
+    ),
+)
+_RUN_RULES = (
+    Rule(
+        "test result",
+        "the test result, if there is one, is about the same files, by the same key, and no better than the run",
+        "someone else made the test result, or it claims what the run does not show",
+        _wrong_result,
+    ),
+    Rule(
+        "agreement",
+        "summary, journal and statement tell the same run",
+        "a report was written that its journal does not bear out",
+        _disagreement,
+    ),
+)
+
+
+def judge_bag(contents: Contents, find_key: FindKey, judge: Judge) -> tuple[Proof, ...]:
+    """Every check of a bag that was read to its end."""
+    rules = _BAG_RULES + (_RUN_RULES if contents.kind == DRILL_RUN else ())
+    return tuple(rule.apply(contents, find_key, judge) for rule in rules)
+
+
+def verify(bundle: Path, pinned_key: Path, limits: Limits | None = None) -> Report:
+    """Check a bundle or a package, offline. Raises `Unusable` only: without a key nothing can be checked."""
+    return check(bundle, Given(load_key(pinned_key), limits=limits))
+
+
+def check(path: Path, given: Given) -> Report:
+    """Check a bundle or a package with all that was given."""
+    assert_able(given.judge)
+    try:
+        with open_plain(path) as source:
+            is_package = _is_package(source)
+        return check_package(path, given).report if is_package else _check_bundle(path, given)
+    except ArchiveDamaged as error:
+        rules = _BAG_RULES + _RUN_RULES
+        unmade = (rule.unmade("the archive is not sound") for rule in rules)
+        return Report(path, given.key.key_id, (_ARCHIVE.made(str(error)), *unmade), None)
+
+
+def _is_package(source: Source) -> bool:
+    """By its first member; what it really is, its seal has to say."""
+    try:
+        for member in read_archive(source, PACKAGE_LIMITS):
+            if member.name.partition("/")[2] != LABELS or member.size > CHUNK:
+                return False
+            return label_in(b"".join(member.pieces), PERIOD_LABEL) is not None
+    except ArchiveDamaged:
+        pass
+    return False
+
+
+def _check_bundle(path: Path, given: Given) -> Report:
+    with open_whole(path, given) as source:
+        contents = read_bag(source, given.limits or Limits())
+        desk = Desk(given, contents, source)
+    proofs = (_ARCHIVE.made(""), *judge_bag(contents, desk.find_key, given.judge), *desk.proofs)
+    said = contents.statement.predicate if contents.statement and is_sealed(proofs) else None
+    told = (f"run {said.get('run')} {said.get('outcome')}",) if said else ()
+    return Report(path, given.key.key_id, proofs, said, told=told)
+
+
+def is_sealed(proofs: Iterable[Proof]) -> bool:
+    """Whether what the statement says is the word of a trusted key."""
+    return any(proof.name == "seal" and proof.ok for proof in proofs)
+
+
+@contextmanager
+def open_whole(path: Path, given: Given) -> Iterator[Source]:
+    """Open a file that is read once; its own digest is taken on the way where something is given that names it."""
+    with open_plain(path) as source:
+        names_it = given.proof or given.receipt
+        yield Reader(iter(functools.partial(source.read, CHUNK), b"")) if names_it else source
+
+
+_PROOF = Rule(
+    "log",
+    "the proof leads from an entry about this bundle to a head that the log's key signed",
+    "the bundle was never logged, was replaced since, or the log shown here is another",
+    lambda *_: "",
+)
+_RING = Rule(
+    "keyring",
+    "a chain of key statements in which the pinned key stands",
+    "somebody else's key was slipped in, or a statement was left out",
+    lambda *_: "",
+)
+_KEPT = Rule(
+    "receipt",
+    "the store held these bytes, once, when the notary asked",
+    "it was deleted, written again, or never stored",
+    lambda *_: "",
+)
+
+
+class Desk:
+    """What was given beside a bundle or a package: its place in the log, whose key sealed it, what the store said.
+
+    `ring` is the keyring of a package; a bundle has none, but one may be given.
+    """
+
+    def __init__(self, given: Given, contents: Contents, source: Source, ring: Keyring | None = None) -> None:
+        self._given, self._contents, self._ring = given, contents, ring
+        self._digest, self._size = (source.drain(), source.size) if isinstance(source, Reader) else ("", 0)
+        self._entry: Entry | None = None
+        self.proofs: tuple[Proof, ...] = tuple(self._judge())
+
+    def find_key(self, key_id: str, roles: Iterable[str] = ("seal", "submit")) -> PublicKey:
+        """The pinned key; with a keyring, one that it admits; with a place in the log, one that counted there."""
+        if self._ring is None:
+            return only(self._given.key, key_id)
+        if self._entry is None:
+            return self._ring.key_without_log(key_id)
+        self._ring.assert_valid(key_id, roles, self._entry.index)
+        return self._ring.key(key_id, roles)
+
+    def _judge(self) -> Iterator[Proof]:
+        if self._given.keyring and self._ring is None:
+            yield _RING.made(self._read_keyring(self._given.keyring))
+        if self._given.proof:
+            yield _PROOF.made(self._wrong_proof(self._given.proof))
+        if self._given.receipt:
+            yield self._judge_receipt(self._given.receipt)
+
+    def _read_keyring(self, folder: Path) -> str:
+        try:
+            self._ring = read_keyring(load_keyring(folder), self._given.key, self._given.judge)
+        except KeyringBroken as error:
+            return str(error)
+        return ""
+
+    def _wrong_proof(self, path: Path) -> str:
+        proof = parse_tlog_proof(load_file(path))
+        note = parse_note(proof.checkpoint) if proof else None
+        head = parse_checkpoint(note.text) if note else None
+        if proof is None or note is None or head is None:
+            return "not a proof in its one form"
+        entry = parse_entry(proof.index, proof.extra)
+        if isinstance(entry, str):
+            return f"its entry: {entry}"
+        if not check_inclusion(proof.index, head.size, entry.leaf, proof.hashes, head.root):
+            return "it does not lead from its entry to the root of its head"
+        if not self._is_head_signed(note, head):
+            return "its head is not signed by a key of the log"
+        departures = "; ".join(self._departures(entry))
+        self._entry = None if departures else entry
+        return departures
+
+    def _is_head_signed(self, note: Note, head: Checkpoint) -> bool:
+        if self._ring is not None:
+            return bool(head_signer(note, head, self._ring, self._given.judge))
+        public = self._given.key.ed25519
+        return public is not None and note_signed_by(note, head.origin, public, self._given.judge)
+
+    def _departures(self, entry: Entry) -> Iterator[str]:
+        kind = "run" if self._contents.kind == DRILL_RUN else "package"
+        if entry.kind != kind:
+            yield f"its entry is not about a {kind}"
+        elif kind == "run":
+            yield from RunFacts.of(entry.fields["bundle"]["key"], self._contents, self._digest, self._size).departures(
+                entry
+            )
+        else:
+            named = (entry.fields["bundle"]["sha256"], entry.fields["bundle"]["size"], entry.fields["envelope"])
+            if named != (self._digest, self._size, sha256(self._contents.tag(ENVELOPE))):
+                yield "it is not the package that its entry names"
+
+    def _judge_receipt(self, path: Path) -> Proof:
+        try:
+            return _KEPT.made(self._wrong_receipt(load_file(path)))
+        except NotTrusted as error:
+            return _KEPT.made(str(error))
+        except CannotTell as error:
+            return _KEPT.unmade(str(error))
+
+    def _wrong_receipt(self, content: bytes) -> str:
+        opened = open_envelope(content)
+        said = parse_statement(opened.payload) if opened else None
+        receipt = parse_receipt(said, opened.signatures[0].key_id) if said and opened else None
+        if opened is None or receipt is None:
+            return "not a receipt in its one form"
+        if self._entry and sha256(content) != self._entry.fields["receipt"]:
+            return "not the receipt that the log's entry names"
+        if not opened.is_signed_by(self.find_key(receipt.signer, ("seal",)), self._given.judge):
+            return "a signature that is not this key's"
+        if (receipt.sha256, receipt.size) != (self._digest, self._size):
+            return "it is about other bytes than these"
+        return "; ".join(receipt.problems())
+
+
+def only(pinned: PublicKey, key_id: str) -> PublicKey:
+    """The pinned key. Raises `NotTrusted` for any other."""
+    if key_id != pinned.key_id:
+        raise NotTrusted(f"signed in the name of key {_short(key_id)}, which is not the pinned one")
+    return pinned
+
+
+def head_signer(note: Note, head: Checkpoint, ring: Keyring, judge: Judge) -> str:
+    """The id of the log's key that signed this head, alone; empty if none did that counted at its last entry."""
+    for key_id, tenure in ring.tenures.items():
+        public = tenure.key.ed25519
+        if public and [line.name for line in note.signatures] == [head.origin]:
+            try:
+                ring.assert_valid(key_id, ("log",), max(head.size - 1, 0))
+            except NotTrusted:
+                continue
+            if note_signed_by(note, head.origin, public, judge):
+                return key_id
+    return ""
+
+
+def load_file(path: Path) -> bytes:
+    """A small file that was given. Raises `Unusable`."""
+    try:
+        with open_plain(path) as source:
+            return source.read(LARGEST_NOTE + 1)
+    except ArchiveDamaged as error:
+        raise Unusable(f"cannot read {path}: {error}", "check the path") from error
+
+
+def load_keyring(folder: Path) -> list[bytes]:
+    """The key statements in a folder, in their order. Raises `KeyringBroken` when one is missing, or `Unusable`."""
+    names = sorted(path.name for path in folder.glob("*.dsse.json"))
+    if not names:
+        raise Unusable(f"{folder} holds no key statements", "give the folder `keys` of the store")
+    if names != [f"{number:08d}.dsse.json" for number in range(len(names))]:
+        raise KeyringBroken("its statements are not numbered in a row")
+    return [load_file(folder / name) for name in names]
+
+
+class RunFacts(NamedTuple):
+    """What a run's bundle is and says, to be held beside its entry."""
+
+    key: str
+    sha256: str
+    size: int
+    envelope: str
+    signer: str
+    run: Any
+    plan: Any
+    outcome: Any
+    scheduled_at: datetime | None
+    ended_at: datetime | None
+
+    @classmethod
+    def of(cls, key: str, contents: Contents, digest: str, size: int) -> RunFacts:
+        """The facts of a bundle that was read."""
+        said = (contents.said("run"), contents.said("plan"), contents.said("outcome"))
+        times = (parse_time(contents.said("scheduledAt")), parse_time(contents.said("endedAt")))
+        return cls(key, digest, size, sha256(contents.tag(ENVELOPE)), contents.signer, *said, *times)
+
+    def departures(self, entry: Entry) -> Iterator[str]:
+        """Where the entry tells another thing than the bundle."""
+        fields = entry.fields
+        if fields["bundle"] != {"key": self.key, "sha256": self.sha256, "size": self.size}:
+            yield "it is not the bundle that its entry names"
+        if fields["envelope"] != self.envelope:
+            yield "its seal is not the one that its entry names"
+        for name, told in (("run", self.run), ("plan", self.plan), ("outcome", self.outcome)):
+            if fields[name] != told:
+                yield f"its entry says {name} {fields[name]!r}, the bundle {told!r}"
+        if entry.scheduled_at != self.scheduled_at:
+            yield "its entry has another due time than the bundle"
+        if self.key != f"{self.plan}/{self.run}.tar.gz":
+            yield "its name in the store is not that of its plan and run"
+        if self.ended_at and self.ended_at > entry.logged_at + _CLOCKS:
+            yield "it says that it ended after it was logged"
+
+
+# --- Package ----------------------------------------------------------------------------------------------------------
+# A bag with the log, the keyring and everything that the entries of a period name. It is read twice: once as a whole,
+# when small files are kept and bundles become a few facts each; and then the entries alone, one by one, beside those
+# facts. So memory grows with the runs of the period, and neither with the log nor with the size of files.
+
+_SMALL = 1 << 20
+"""Bytes of a file that stands alone: a record, a receipt, a head, a token."""
+_LATE = timedelta(days=1)
+"""A run that was logged later than this after it ended was sealed late."""
+_ENTRIES_FILE = "data/log/entries.jsonl"
+_OUTCOMES = ("passed", "failed", "inconclusive", "aborted", "refused", "missed", "waived")
+_UNSEALED, _OPEN = "unsealed", "open"
+_ROW: Form = {
+    "entry": _NUMBER_OR_NULL,
+    "outcome": _TEXT,
+    "plan": _TEXT,
+    "run": _TEXT_OR_NULL,
+    "scheduledAt": _TEXT_OR_NULL,
+    "slot": _TEXT_OR_NULL,
+}
+_POPULATION: Form = {
+    "from": _TEXT, "late": _LIST, "madeAt": _TEXT, "open": _LIST, "slots": _LIST, "until": _TEXT,
+}  # fmt: skip
+_HEAD_FORM: Form = {"origin": _TEXT, "root": _TEXT, "size": _NUMBER}
+
+
+class Row(NamedTuple):
+    """A due time in the population, and where it is listed: `slots`, `open` or `late`."""
+
+    where: str
+    entry: int | None
+    outcome: str
+    plan: str
+    run: str | None
+    scheduled_at: datetime | None
+    slot: str | None
+    logged_at: datetime | None
+    ended_at: datetime | None
+
+    def __str__(self) -> str:
+        when = write_time(self.scheduled_at) if self.scheduled_at else "unscheduled"
+        return f"{self.plan} {when}"
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """What rows are in the order of."""
+        when = write_time(self.scheduled_at) if self.scheduled_at else ""
+        return (when, self.plan, -1 if self.entry is None else self.entry)
+
+    def departures(self, entry: Entry) -> Iterator[str]:
+        """Where it tells another thing than its entry."""
+        fields = entry.fields
+        for name, told in (("outcome", self.outcome), ("plan", self.plan), ("run", self.run), ("slot", self.slot)):
+            if fields[name] != told:
+                yield f"it says {name} {told!r}, its entry {fields[name]!r}"
+        if entry.scheduled_at != self.scheduled_at or (self.logged_at or entry.logged_at) != entry.logged_at:
+            yield "it has other times than its entry"
+
+
+class Population(NamedTuple):
+    """The due times of a period, and what became of them."""
+
+    since: datetime
+    until: datetime
+    made_at: datetime
+    rows: tuple[Row, ...]
+
+    def of(self, where: str) -> tuple[Row, ...]:
+        """The rows of one list."""
+        return tuple(row for row in self.rows if row.where == where)
+
+
+def parse_population(content: bytes) -> Population | str:
+    """The population in these bytes of any origin, or what is wrong with it."""
+    value = parse_object(content)
+    if not has_form(value, _POPULATION, more=True):
+        return "not a population in its one form"
+    times = [parse_time(value[name]) for name in ("from", "until", "madeAt")]
+    rows: list[Row] = []
+    for where in ("slots", "open", "late"):
+        found = [_parse_row(where, each) for each in value[where]]
+        if not all(found):
+            return f"a row of `{where}` has not its one form"
+        some = [row for row in found if row]
+        if [row.place for row in some] != sorted({row.place for row in some}):
+            return f"the rows of `{where}` are not in order, or one is there twice"
+        rows += some
+    since, until, made_at = times
+    if since is None or until is None or made_at is None or until < since:
+        return "its period is none"
+    return Population(since, until, made_at, tuple(rows))
+
+
+def _parse_row(where: str, value: Any) -> Row | None:
+    if not has_form(value, _ROW, more=True) or not _is_outcome(where, value["outcome"], value["entry"]):
+        return None
+    scheduled = parse_time(value["scheduledAt"])
+    if (scheduled is None) != (value["scheduledAt"] is None) or (scheduled is None) != (value["slot"] is None):
+        return None
+    if scheduled and value["slot"] != slot_of(value["plan"], scheduled):
+        return None
+    times = [parse_time(value.get(name)) for name in ("loggedAt", "endedAt")]
+    said = (value["entry"], value["outcome"], value["plan"], value["run"])
+    return Row(where, *said, scheduled, value["slot"], *times)
+
+
+def _is_outcome(where: str, outcome: str, entry: int | None) -> bool:
+    """Open ones have no entry, late ones have one, and of the others those that nobody sealed have none."""
+    if where == "open":
+        return outcome == _OPEN and entry is None
+    if entry is None:
+        return outcome == _UNSEALED and where == "slots"
+    return outcome in _OUTCOMES and entry >= 0
+
+
+class Findings:
+    """What is wrong, by check: the first few in words, and how many; so a thousand wrong ones stay a line."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, list[str]] = {}
+        self._counts: Counter[str] = Counter()
+
+    def add(self, check: str, *texts: str) -> None:
+        """Note what is wrong."""
+        for text in texts:
+            self._counts[check] += 1
+            if self._counts[check] <= _SHOWN:
+                self._told.setdefault(check, []).append(text)
+
+    def told(self, check: str) -> str:
+        """What is wrong with it, in words; empty if nothing."""
+        more = self._counts[check] - _SHOWN
+        return "; ".join(self._told.get(check, [])) + (f"; and {more} more" if more > 0 else "")
+
+
+class Head(NamedTuple):
+    """A head: its bytes, and what they say."""
+
+    content: bytes
+    note: Note
+    checkpoint: Checkpoint
+
+
+class Record(NamedTuple):
+    """An envelope that stands alone, as read. `receipt` is what it says if it is a put receipt."""
+
+    kind: str
+    signer: str
+    receipt: Receipt | None
+
+
+class Package:
+    """What is in a package, as read; what is wrong with it is found on the way."""
+
+    def __init__(self, given: Given, budget: Budget) -> None:
+        self.given, self.budget = given, budget
+        self.wrong = Findings()
+        self.envelopes: list[bytes] = []
+        self.population: Population | None = None
+        self.links: dict[str, tuple[str, int]] = {}
+        self.previous: Mapping[str, Any] | None = None
+        self.newest: Head | None = None
+        self.heads: dict[int, Head] = {}
+        self.tokens: dict[tuple[int, str], bytes] = {}
+        self.cosignatures: dict[int, list[NoteSignature]] = {}
+        self.runs: dict[str, RunFacts] = {}
+        self.receipts: dict[str, tuple[str, Receipt]] = {}
+        self.records: dict[str, Record] = {}
+        self.anchors: tuple[Anchor, ...] = ()
+        self.witnessed: list[Anchor] = []
+
+    @functools.cached_property
+    def ring(self) -> Keyring:
+        """The keyring: its statements come before everything that needs it. None that holds is an empty one."""
+        try:
+            ring = read_keyring(self.envelopes, self.given.key, self.given.judge)
+            return self._newer(ring) if self.given.keyring else ring
+        except KeyringBroken as error:
+            self.wrong.add("keyring", str(error))
+            return Keyring({}, ())
+
+    def _newer(self, ring: Keyring) -> Keyring:
+        """A keyring that was given beside the package goes on from the one in it, and knows what was revoked since."""
+        newer = read_keyring(load_keyring(self.given.keyring or Path()), self.given.key, self.given.judge)
+        if newer.digests[: len(ring.digests)] != ring.digests:
+            raise KeyringBroken("the keyring that was given is not the one in the package, or an older one")
+        return newer
+
+    def visit(self, name: str, reader: Reader) -> None:
+        """Take what is needed of a payload member."""
+        for pattern, take in _ROUTES:
+            match = pattern.fullmatch(name)
+            if match:
+                return take(self, reader, *match.groups())
+        return self.wrong.add("contents", f"{name} has no place in a package")
+
+    def find_key(self, key_id: str) -> PublicKey:
+        """A key that may have sealed at some entry; at which one it did is looked at with the entry."""
+        return self.ring.key(key_id, ("seal", "submit"))
+
+    def take_key(self, reader: Reader, number: str) -> None:
+        """A key statement."""
+        if int(number) != len(self.envelopes):
+            self.wrong.add("keyring", f"key statement {len(self.envelopes)} is missing")
+        self.envelopes.append(self._small("keyring", reader))
+
+    def take_newest(self, reader: Reader) -> None:
+        """The head that the package is sealed under."""
+        self.newest = self._head("head", "log/head", reader)
+
+    def take_head(self, reader: Reader, size: str) -> None:
+        """A head that an anchor or a cosignature is for."""
+        head = self._head("heads", f"log/heads/{size}", reader)
+        if head and head.checkpoint.size == int(size):
+            self.heads[int(size)] = head
+        elif head:
+            self.wrong.add("heads", f"log/heads/{size} is the head of another size")
+
+    def take_token(self, reader: Reader, size: str, authority: str) -> None:
+        """A time-stamp."""
+        self.tokens[(int(size), authority)] = self._small("anchors", reader)
+
+    def take_cosignature(self, reader: Reader, size: str, witness: str) -> None:
+        """Signature lines of a witness."""
+        lines = parse_signature_lines(self._small("witnesses", reader))
+        if lines is None:
+            self.wrong.add("witnesses", f"the cosignature of {witness} for size {int(size)} has not its one form")
+        self.cosignatures.setdefault(int(size), []).extend(lines or ())
+
+    def take_population(self, reader: Reader) -> None:
+        """What became of each due time."""
+        found = parse_population(self._large("population", reader))
+        if isinstance(found, str):
+            self.wrong.add("population", found)
+        else:
+            self.population = found
+
+    def take_links(self, reader: Reader) -> None:
+        """Bundles that lie elsewhere."""
+        try:
+            value = parse_json(self._large("links", reader))
+        except (ValueError, RecursionError):
+            value = None
+        rows = [row for row in value if has_form(row, _BUNDLE_FORM, more=True)] if isinstance(value, list) else None
+        if rows is None or len(rows) != len(value):
+            return self.wrong.add("links", "links.json has not its one form")
+        if [row["key"] for row in rows] != sorted({row["key"] for row in rows}):
+            return self.wrong.add("links", "links.json names a bundle twice, or out of order")
+        self.links = {row["key"]: (row["sha256"], row["size"]) for row in rows}
+        return None
+
+    def take_previous(self, reader: Reader) -> None:
+        """The package before."""
+        content = self._small("previous", reader)
+        self.previous = parse_object(content)
+        if content != b"null" and not has_form(self.previous, {"name": _TEXT, "sha256": _TEXT}, more=True):
+            self.wrong.add("previous", "previous.json has not its one form")
+
+    def take_receipt(self, reader: Reader, key: str) -> None:
+        """What the store said of a bundle."""
+        content = self._small("receipts", reader)
+        record = self._record("receipts", f"receipts/{key}", content)
+        if record and (record.receipt is None or record.receipt.key != key):
+            self.wrong.add("receipts", f"receipts/{key} is no receipt of that bundle")
+        elif record and record.receipt:
+            self.receipts[key] = (sha256(content), record.receipt)
+
+    def take_record(self, reader: Reader, digest: str) -> None:
+        """Another envelope that stands alone."""
+        content = self._small("records", reader)
+        if sha256(content) != digest:
+            self.wrong.add("records", f"records/{digest} does not have the digest in its name")
+        record = self._record("records", f"records/{digest}", content)
+        if record:
+            self.records[digest] = record
+
+    def take_run(self, reader: Reader, key: str) -> None:
+        """A run's bundle, read as it lies in the package and never unpacked."""
+        try:
+            contents = read_bag(reader, Limits(), self.budget)
+        except ArchiveDamaged as error:
+            if reader.is_broken:
+                raise
+            reader.drain()
+            return self.wrong.add("runs", f"{key}: archive: {error}")
+        digest = reader.drain()
+        proofs = judge_bag(contents, self.find_key, self.given.judge)
+        self.wrong.add("runs", *(f"{key}: {each.name}: {each.seen}" for each in proofs if not each.ok))
+        self.runs[key] = RunFacts.of(key, contents, digest, reader.size)
+        return None
+
+    def take_linked(self) -> None:
+        """Bundles that `links.json` names, where they were given."""
+        for key, (digest, size) in self.links.items():
+            if not is_portable(key) or key in self.runs:
+                self.wrong.add("links", f"{key} is no link: it is in the package too, or has no portable name")
+            elif self.given.linked:
+                self._take_linked(key, self.given.linked / key)
+            if key in self.runs and (self.runs[key].sha256, self.runs[key].size) != (digest, size):
+                self.wrong.add("links", f"{key} is not what links.json says")
+
+    def _take_linked(self, key: str, path: Path) -> None:
+        try:
+            with open_plain(path) as source:
+                self.take_run(Reader(iter(functools.partial(source.read, CHUNK), b"")), key)
+        except ArchiveDamaged as error:
+            self.wrong.add("links", f"{key}: {error}")
+
+    def _head(self, check: str, name: str, reader: Reader) -> Head | None:
+        content = self._small(check, reader)
+        note = parse_note(content)
+        checkpoint = parse_checkpoint(note.text) if note else None
+        if note is None or checkpoint is None:
+            self.wrong.add(check, f"{name} is no checkpoint in its one form")
+            return None
+        if not head_signer(note, checkpoint, self.ring, self.given.judge):
+            self.wrong.add(check, f"{name} is not signed by a key that the log had then")
+        return Head(content, note, checkpoint)
+
+    def _record(self, check: str, name: str, content: bytes) -> Record | None:
+        opened = open_envelope(content)
+        said = parse_statement(opened.payload) if opened else None
+        if opened is None or said is None:
+            self.wrong.add(check, f"{name} is no envelope in its one form")
+            return None
+        signer = opened.signatures[0].key_id
+        try:
+            if not opened.is_signed_by(self.ring.key(signer, ("seal",)), self.given.judge):
+                raise NotTrusted("a signature that is not this key's")
+        except NotTrusted as error:
+            self.wrong.add(check, f"{name}: {error}")
+        receipt = parse_receipt(said, signer) if said.kind == PUT_RECEIPT else None
+        if said.kind == PUT_RECEIPT and receipt is None:
+            self.wrong.add(check, f"{name} is a receipt that has not its one form")
+        return Record(said.kind, signer, receipt)
+
+    def _small(self, check: str, reader: Reader) -> bytes:
+        content = reader.read(_SMALL + 1)
+        if len(content) > _SMALL:
+            self.wrong.add(check, f"a file of more than {_SMALL} bytes")
+        return content[:_SMALL]
+
+    def _large(self, check: str, reader: Reader) -> bytes:
+        limit = (self.given.limits or PACKAGE_LIMITS).tag_bytes
+        content = reader.read(limit + 1)
+        if len(content) > limit:
+            self.wrong.add(check, f"a file of more than {limit} bytes")
+        return content[:limit]
+
+
+def _ignore(*_: Any) -> None:
+    """What people read, or what only its digest is needed of."""
+
+
+_SEG = r"[^/]+"
+_ROUTES: tuple[tuple[re.Pattern[str], Callable[..., None]], ...] = tuple(
+    (re.compile(f"data/{pattern}"), take)
+    for pattern, take in (
+        (rf"runs/({_SEG}/{_SEG}\.tar\.gz)", Package.take_run),
+        (rf"receipts/({_SEG}/{_SEG}\.tar\.gz)\.dsse\.json", Package.take_receipt),
+        (r"records/([0-9a-f]{64})\.dsse\.json", Package.take_record),
+        (r"keys/([0-9]{8})\.dsse\.json", Package.take_key),
+        (r"log/head", Package.take_newest),
+        (r"log/heads/([0-9]{20})", Package.take_head),
+        (rf"log/times/([0-9]{{20}})/({_SEG})\.tsr", Package.take_token),
+        (rf"log/cosignatures/([0-9]{{20}})/({_SEG})", Package.take_cosignature),
+        (r"population\.json", Package.take_population),
+        (r"links\.json", Package.take_links),
+        (r"previous\.json", Package.take_previous),
+        (r"log/entries\.jsonl|README\.txt|verify\.py|controls\.json|oscal\.json|junit\.xml", _ignore),
+        (r"report\.html|report\.pdf|telemetry/.+", _ignore),
+    )
+)
+
+
+def entry_lines(source: Source, limits: Limits, digest: str) -> Iterator[bytes]:
+    """The entries in a package, one by one. Raises `ArchiveDamaged` when they are not those that have this digest."""
+    for member in read_archive(source, limits):
+        if member.name.partition("/")[2] == _ENTRIES_FILE:
+            reader, rest = Reader(member.pieces), b""
+            while piece := reader.read(CHUNK):
+                *lines, rest = (rest + piece).split(b"\n")
+                yield from lines
+                if len(rest) > LARGEST_ENTRY:
+                    raise ArchiveDamaged("an entry is longer than entries are")
+            if rest or reader.drain() != digest:
+                raise ArchiveDamaged("the list of entries has no end, or changed while it was read")
+            return
+
+
+class Walk:
+    """One pass along the entries, beside what the package holds."""
+
+    def __init__(self, package: Package) -> None:
+        self._package, self._wrong, self._ring = package, package.wrong, package.ring
+        self.population = package.population
+        self._rows = (
+            {row.entry: row for row in self.population.rows if row.entry is not None} if (self.population) else {}
+        )
+        self._sizes = {size + step for size in package.heads for step in (-1, 0)}
+        self._keys_logged = 0
+        self._seen: set[str] = set()
+        self._tree, self._last = Tree(), _NO_ENTRY
+        self.later: list[tuple[int, Receipt]] = []
+        self.times: dict[int, datetime] = {}
+        """When entries beside an anchored size were logged."""
+        self.newest: datetime | None = None
+        self.late: list[str] = []
+        self.outcomes: Counter[str] = Counter()
+
+    @property
+    def size(self) -> int:
+        """How many entries there were so far."""
+        return self._tree.size
+
+    def take(self, content: bytes) -> None:
+        """The next entry."""
+        index = self._tree.size
+        entry = parse_entry(index, content)
+        if isinstance(entry, str):
+            self._wrong.add("log", f"entry {index}: {entry}")
+        else:
+            self._follow(entry)
+            {"run": self._take_run, "record": self._take_record, "package": self._take_package}[entry.kind](entry)
+        self._last = leaf_hash(content)
+        self._tree.append(self._last)
+        self._compare_root()
+
+    def _follow(self, entry: Entry) -> None:
+        if entry.fields["previous"] != self._last.hex():
+            self._wrong.add("log", f"entry {entry.index} does not name the one before it")
+        if self.newest and entry.logged_at < self.newest:
+            self._wrong.add("log", f"entry {entry.index} was logged before the one before it: it was back-dated")
+        self.newest = max(self.newest or entry.logged_at, entry.logged_at)
+        if entry.index in self._sizes:
+            self.times[entry.index] = entry.logged_at
+
+    def _compare_root(self) -> None:
+        head = self._package.heads.get(self._tree.size)
+        if head and head.checkpoint.root != self._tree.root():
+            self._wrong.add("heads", f"the entries do not lead to the head of size {self._tree.size}")
+
+    def _take_run(self, entry: Entry) -> None:
+        population, row = self.population, self._rows.pop(entry.index, None)
+        if population is None:
+            return
+        is_of_period = population.since <= entry.at < population.until
+        if row is None:
+            if is_of_period:
+                self._wrong.add("population", f"entry {entry.index}, run {entry.fields['run']}, is left out")
+            return
+        if (row.where == "slots") != is_of_period or (row.where == "late" and entry.at >= population.since):
+            self._wrong.add("population", f"{row}: its entry {entry.index} is of another period")
+        self._wrong.add("population", *(f"{row}: {text}" for text in row.departures(entry)))
+        self._compare_bundle(entry, row)
+        self._compare_receipt(entry)
+        if row.where == "slots":
+            self.outcomes[row.outcome] += 1
+
+    def _compare_bundle(self, entry: Entry, row: Row) -> None:
+        key = entry.fields["bundle"]["key"]
+        if key in self._seen:
+            self._wrong.add("log", f"entry {entry.index} names {key} once more")
+        self._seen.add(key)
+        facts = self._package.runs.pop(key, None)
+        if facts is None:
+            self._compare_link(entry, key)
+            return
+        self._wrong.add("runs", *(f"{key}: {text}" for text in facts.departures(entry)))
+        self._assert_valid("runs", key, facts.signer, ("seal", "submit"), entry.index)
+        if row.ended_at and row.ended_at != facts.ended_at:
+            self._wrong.add("population", f"{row}: it ended at another time than its bundle says")
+        if facts.ended_at and entry.logged_at - facts.ended_at > _LATE:
+            self.late.append(f"{key}, {entry.logged_at - facts.ended_at} after it ended")
+
+    def _compare_link(self, entry: Entry, key: str) -> None:
+        bundle = entry.fields["bundle"]
+        if key not in self._package.links:
+            self._wrong.add("runs", f"{key} is not here: entry {entry.index} names it")
+        elif self._package.links[key] != (bundle["sha256"], bundle["size"]):
+            self._wrong.add("links", f"{key} is not the bundle that entry {entry.index} names")
+
+    def _compare_receipt(self, entry: Entry) -> None:
+        bundle = entry.fields["bundle"]
+        digest, receipt = self._package.receipts.get(bundle["key"], ("", None))
+        if receipt is None or digest != entry.fields["receipt"]:
+            return self._wrong.add("receipts", f"the receipt that entry {entry.index} names is not here")
+        if (receipt.sha256, receipt.size) != (bundle["sha256"], bundle["size"]):
+            self._wrong.add("receipts", f"{receipt.key}: the store held other bytes")
+        self._wrong.add("receipts", *(f"{receipt.key}: {text}" for text in receipt.problems()))
+        self._assert_valid("receipts", receipt.key, receipt.signer, ("seal",), entry.index)
+        return None
+
+    def _take_package(self, entry: Entry) -> None:
+        """An older package is not in this one; its receipt may be."""
+        key = entry.fields["bundle"]["key"]
+        if key in self._package.receipts:
+            self._seen.add(key)
+            self._compare_receipt(entry)
+
+    def _take_record(self, entry: Entry) -> None:
+        key, digest, kind = (entry.fields[name] for name in ("key", "envelope", "predicateType"))
+        if kind == KEY_STATEMENT:
+            return self._take_key(entry.index, key, digest)
+        record = self._package.records.get(digest)
+        if key != f"records/{digest}.dsse.json" or kind not in (PUT_RECEIPT, PROBE, LINK):
+            self._wrong.add("log", f"entry {entry.index} names a record as no record is named")
+        if record is None:
+            if self.population and self.population.since <= entry.at < self.population.until:
+                self._wrong.add("records", f"{key} is not here: entry {entry.index} names it")
+            return None
+        self._seen.add(digest)
+        if record.kind != kind:
+            self._wrong.add("records", f"{key} is of another kind than entry {entry.index} says")
+        self._assert_valid("records", key, record.signer, ("seal",), entry.index)
+        if record.receipt:
+            self.later.append((entry.index, record.receipt))
+        return None
+
+    def _take_key(self, index: int, key: str, digest: str) -> None:
+        number = self._keys_logged
+        self._keys_logged += 1
+        known = self._ring.digests[number] if number < len(self._ring.digests) else ""
+        if key != f"keys/{number:08d}.dsse.json" or digest != known:
+            self._wrong.add("keyring", f"entry {index} names a key statement that is not here, or not in its turn")
+
+    def _assert_valid(self, check: str, key: str, signer: str, roles: Iterable[str], index: int) -> None:
+        try:
+            self._ring.assert_valid(signer, roles, index)
+        except NotTrusted as error:
+            self._wrong.add(check, f"{key}: {error}")
+
+    def finish(self) -> None:
+        """What is left when all entries were seen."""
+        package, wrong = self._package, self._wrong
+        newest = package.newest.checkpoint if package.newest else None
+        if newest and (newest.size, newest.root) != (self._tree.size, self._tree.root()):
+            wrong.add("head", f"{self._tree.size} entries do not lead to the root of the head of size {newest.size}")
+        wrong.add(
+            "heads", *(f"a head of size {size}, beyond the log" for size in package.heads if size > self._tree.size)
+        )
+        wrong.add("population", *(f"{row}: entry {index} is no run of the log" for index, row in self._rows.items()))
+        wrong.add("runs", *(f"{key} is here, and no entry of the period names it" for key in package.runs))
+        spare = (key for key in package.receipts if key not in self._seen)
+        wrong.add("receipts", *(f"a receipt of {key}, which no entry of the period names" for key in spare))
+        lost = (digest for digest in package.records if digest not in self._seen)
+        wrong.add("records", *(f"records/{digest} is named by no entry" for digest in lost))
+        if self._keys_logged < len(package.envelopes):
+            wrong.add("keyring", f"{len(package.envelopes) - self._keys_logged} key statements were never logged")
+        self._finish_population()
+
+    def _finish_population(self) -> None:
+        population, wrong = self.population, self._wrong
+        if population is None:
+            return wrong.add("population", "there is none")
+        if self.newest and population.made_at != self.newest:
+            wrong.add("population", "it was not made when the newest entry was logged")
+        slots = Counter(row.slot for row in population.rows if row.slot)
+        wrong.add(
+            "population", *(f"{row}: more than one record" for row in population.rows if slots[row.slot or ""] > 1)
+        )
+        gaps = (row for row in population.of("slots") if row.entry is None)
+        wrong.add("population", *(f"{row}: due, and nothing was sealed" for row in gaps))
+        for row in (*population.of("slots"), *population.of("open")):
+            if row.scheduled_at and not population.since <= row.scheduled_at < population.until:
+                wrong.add("population", f"{row} is of another period")
+        return None
+
+
+class Anchor(NamedTuple):
+    """An authority's word: the entries below this size existed by then."""
+
+    size: int
+    at: datetime
+    authority: str
+
+
+class Checked(NamedTuple):
+    """A package that was checked, and its parts for a comparison with another."""
+
+    report: Report
+    package: Package
+    entries: str
+    """SHA-256 (hex) of its list of entries."""
+
+
+_PACKAGE_RULES = {
+    rule.name: rule
+    for rule in (
+        Rule(
+            "contents",
+            "only files that a package has",
+            "something was put in that no verifier looks at",
+            lambda *_: "",
+        ),
+        _RING,
+        Rule(
+            "log",
+            "every entry names the one before, none goes back in time, none is there twice",
+            "entries were left out, reordered, replayed, back-dated or written anew",
+            lambda *_: "",
+        ),
+        Rule(
+            "head",
+            "all entries lead to the newest head, which the log's key signed",
+            "the end of the log was cut off, or this is not the log that was signed",
+            lambda *_: "",
+        ),
+        Rule(
+            "heads",
+            "the log goes through every older head that is here",
+            "the log was written anew since that head was shown: a fork",
+            lambda *_: "",
+        ),
+        Rule(
+            "runs",
+            "every bundle that the period's entries name is here, sound, and what its entry says",
+            "a run was dropped, added, swapped or changed, or sealed by a key that did not count then",
+            lambda *_: "",
+        ),
+        Rule(
+            "receipts",
+            "the store held every bundle, once, when the notary asked",
+            "a bundle was deleted, written again, or never stored",
+            lambda *_: "",
+        ),
+        Rule(
+            "records",
+            "every record that the period's entries name is here; no later receipt is weaker than the first",
+            "a record was dropped or changed, or a lock was shortened or downgraded since",
+            lambda *_: "",
+        ),
+        Rule(
+            "population",
+            "every due time of the period has one sealed record, and every run of the period is told",
+            "a run was hidden, told otherwise than it was, or never sealed",
+            lambda *_: "",
+        ),
+        Rule(
+            "links",
+            "bundles that lie elsewhere are those that the log names",
+            "a link leads to other bytes than were sealed",
+            lambda *_: "",
+        ),
+        Rule(
+            "anchors",
+            "authorities that are not ours say that the log existed in time",
+            "times in the log are not true, or a time-stamp is forged",
+            lambda *_: "",
+        ),
+        Rule(
+            "witnesses",
+            "the witnesses that were named saw this log grow",
+            "this log was not shown to the witness: a fork, or written anew",
+            lambda *_: "",
+        ),
+        Rule(
+            "previous",
+            "the package says which one came before it, and the log goes on from there",
+            "the log was written anew since the older package, or shown to two people in two forms",
+            lambda *_: "",
+        ),
+        Rule(
+            "statement",
+            "the seal, the label and the population tell the same period and head",
+            "the package says of itself what it does not hold",
+            lambda *_: "",
+        ),
+    )
+}
+_NOT_COMPARED = (
+    "report.html, report.pdf, controls.json, oscal.json, junit.xml and telemetry/ are sealed, but their words were not"
+    " compared with the journals: rely on the bundles where they differ",
+    "whether the list of due times is complete was taken from who made the package: compare it with the plans",
+    "whether what a run observed is true: its journal is the word of the machine that ran it",
+)
+
+
+def check_package(path: Path, given: Given) -> Checked:
+    """Check a package with all that was given. Raises `ArchiveDamaged`."""
+    limits = given.limits or PACKAGE_LIMITS
+    package = Package(given, Budget(limits))
+    with open_whole(path, given) as source:
+        contents = _read_package(source, limits, package)
+        desk = Desk(given, contents, source, package.ring)
+    package.take_linked()
+    entries = contents.digests.get(_ENTRIES_FILE, "")
+    walk = Walk(package)
+    with open_plain(path) as again:
+        for line in entry_lines(again, limits, entries):
+            walk.take(line)
+    walk.finish()
+    bag = (_ARCHIVE.made(""), *judge_bag(contents, lambda key_id: _outer_key(package, key_id), given.judge))
+    proofs = (*bag, *_conclude(package, contents, walk, path, entries), *desk.proofs)
+    said = contents.statement.predicate if contents.statement and is_sealed(bag) else None
+    report = Report(path, given.key.key_id, proofs, said, _remarks(package, walk), _told(walk), is_package=True)
+    return Checked(report, package, entries)
+
+
+def _read_package(source: Source, limits: Limits, package: Package) -> Contents:
+    contents = read_bag(source, limits, package.budget, package.visit)
+    contents.kind = PACKAGE_TYPE
+    return contents
+
+
+def _outer_key(package: Package, key_id: str) -> PublicKey:
+    """The package was sealed after its newest entry: by a key that counted from there on."""
+    if package.newest:
+        package.ring.assert_valid(key_id, ("seal",), package.newest.checkpoint.size)
+    return package.ring.key(key_id, ("seal",))
+
+
+def _conclude(package: Package, contents: Contents, walk: Walk, path: Path, entries: str) -> Iterator[Proof]:
+    """The checks of a package, in the order of the table."""
+    wrong = package.wrong
+    _find_lost(package)
+    firsts = {key: receipt for key, (_, receipt) in package.receipts.items()}
+    unmade = {
+        "links": _judge_links(package),
+        "anchors": _judge_anchors(package, walk),
+        "witnesses": _judge_witnesses(package),
+        "previous": _judge_before(package, path, entries, firsts),
+    }
+    _judge_later(package, walk, firsts)
+    wrong.add("statement", *_statement_departures(package, contents))
+    for name, rule in _PACKAGE_RULES.items():
+        told, (why, counts) = wrong.told(name), unmade.get(name, ("", False))
+        yield rule.unmade(why, counts=counts) if why and not told else rule.made(told)
+
+
+def _find_lost(package: Package) -> None:
+    if not package.envelopes:
+        package.wrong.add("keyring", "there is none")
+    if package.newest is None:
+        package.wrong.add("head", "there is none that can be read")
+    for size in sorted({size for size, _ in package.tokens} | package.cosignatures.keys()):
+        if size not in package.heads:
+            package.wrong.add(
+                "heads", f"the head of size {size}, which a time-stamp or a cosignature is for, is missing"
+            )
+
+
+def _judge_links(package: Package) -> tuple[str, bool]:
+    absent = [key for key in package.links if not package.given.linked]
+    if absent:
+        return f"{len(absent)} bundles lie elsewhere: fetch them, and give their folder by --linked", True
+    return "", False
+
+
+def _judge_later(package: Package, walk: Walk, firsts: dict[str, Receipt]) -> None:
+    """Receipts that were asked for later, in the log's order, each beside the one before of the same key."""
+    for index, receipt in walk.later:
+        problems = [*receipt.problems()]
+        if receipt.key in firsts:
+            problems += receipt.problems_after(firsts[receipt.key])
+        package.wrong.add("records", *(f"{receipt.key}, entry {index}: {text}" for text in problems))
+        firsts[receipt.key] = receipt
+
+
+def _judge_anchors(package: Package, walk: Walk) -> tuple[str, bool]:
+    """Check every time-stamp and the log's times beside them; what could not be checked, and whether it counts."""
+    if not package.tokens:
+        return "the package holds no time-stamp: only the notary's own clock vouches for times", bool(
+            package.given.certificates
+        )
+    if not package.given.certificates:
+        return f"{len(package.tokens)} time-stamps, and no certificate of an authority was given (--tsa-cert)", False
+    anchors = []
+    for (size, authority), token in sorted(package.tokens.items()):
+        if size in package.heads:
+            try:
+                at = time_of_token(token, package.heads[size].content, package.given.certificates)
+                anchors.append(Anchor(size, at, authority))
+            except TokenRefused as error:
+                package.wrong.add("anchors", f"{authority}, size {size}: {error}")
+    package.anchors = tuple(anchors)
+    package.wrong.add("anchors", *_broken_times(package.anchors, walk.times))
+    return "", False
+
+
+def _broken_times(anchors: Iterable[Anchor], times: Mapping[int, datetime]) -> Iterator[str]:
+    """Since no entry goes back in time, the two beside the anchored size stand for all below and above it."""
+    for size, at, authority in anchors:
+        below, above = times.get(size - 1), times.get(size)
+        if below and below > at + _CLOCKS:
+            yield f"entry {size - 1} claims to be logged after {authority} had seen it"
+        if above and above < at - _CLOCKS:
+            yield f"entry {size} claims to be logged before {authority} saw the log without it: it was back-dated"
+
+
+def _judge_witnesses(package: Package) -> tuple[str, bool]:
+    given = package.given
+    if not given.witnesses:
+        held = f"cosignatures for {len(package.cosignatures)} sizes" if package.cosignatures else "no cosignature"
+        return f"{held}, and no witness was named (--witness)", False
+    missing = []
+    for witness in given.witnesses:
+        seen = list(_cosigned(package, witness))
+        package.witnessed += seen
+        if not seen:
+            missing.append(witness.name)
+    return (f"no cosignature by {', '.join(missing)}" if missing else "", True)
+
+
+def _cosigned(package: Package, witness: Witness) -> Iterator[Anchor]:
+    for size, lines in sorted(package.cosignatures.items()):
+        if size in package.heads:
+            try:
+                at = cosigned_at(package.heads[size].note.text, lines, witness, package.given.judge)
+                if at:
+                    yield Anchor(size, at, witness.name)
+            except ValueError as error:
+                package.wrong.add("witnesses", f"{witness.name}, size {size}: {error}")
+
+
+def _judge_before(package: Package, path: Path, entries: str, firsts: dict[str, Receipt]) -> tuple[str, bool]:
+    """Hold the log beside that of an older package; what could not be checked, and whether it counts."""
+    given = package.given
+    if given.before is None:
+        return "no older package was given (--before): whether the log was written anew since is not known", False
+    try:
+        older = check_package(given.before, replace(given, before=None, proof=None, receipt=None))
+        package.wrong.add("previous", *_changes_since(older, package, path, entries))
+    except ArchiveDamaged as error:
+        package.wrong.add("previous", f"{given.before.name}: {error}")
+        return "", False
+    for key, (_, receipt) in older.package.receipts.items():
+        firsts.setdefault(key, receipt)
+    return "", False
+
+
+def _changes_since(older: Checked, package: Package, path: Path, entries: str) -> Iterator[str]:
+    if older.report.verdict == "fail":
+        yield "the older package does not hold by itself: check it alone"
+    digests = older.package.ring.digests
+    if package.ring.digests[: len(digests)] != digests:
+        yield "the keyring is not the older one continued"
+    given = package.given
+    with open_plain(older.report.bundle) as first, open_plain(path) as second:
+        limits = given.limits or PACKAGE_LIMITS
+        pairs = itertools.zip_longest(entry_lines(first, limits, older.entries), entry_lines(second, limits, entries))
+        for index, (old, new) in enumerate(pairs):
+            if old is not None and old != new:
+                change = "is another" if new is not None else "is gone"
+                yield f"entry {index} of the older package {change} here: the log was cut, forked or written anew"
+                return
+    yield from _wrong_previous(older, package)
+
+
+def _wrong_previous(older: Checked, package: Package) -> Iterator[str]:
+    named, folder = package.previous, older.report.bundle.name.removesuffix(".tar.gz")
+    if named and named["name"].removesuffix(".tar.gz") == folder and named["sha256"] != digest_of(older.report.bundle):
+        yield f"previous.json names another {folder} than the one given"
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 (hex) of a file. Raises `ArchiveDamaged`."""
+    with open_plain(path) as source:
+        return Reader(iter(functools.partial(source.read, CHUNK), b"")).drain()
+
+
+def _statement_departures(package: Package, contents: Contents) -> Iterator[str]:
+    head, period = contents.said("head"), contents.said("period")
+    if not has_form(head, _HEAD_FORM, more=True) or not has_form(period, {"from": _TEXT, "until": _TEXT}, more=True):
+        yield "the seal names no head and no period in their one form"
+        return
+    if package.newest:
+        found = package.newest.checkpoint
+        if (head["origin"], head["size"], unbase64(head["root"])) != (found.origin, found.size, found.root):
+            yield "the seal names another head than the package holds"
+    population = package.population
+    if population and (parse_time(period["from"]), parse_time(period["until"])) != population[:2]:
+        yield "the seal names another period than the population"
+    if label_in(contents.tag(LABELS), PERIOD_LABEL) != f"{period['from']}/{period['until']}":
+        yield "the label names another period than the seal"
+
+
+def _remarks(package: Package, walk: Walk) -> tuple[str, ...]:
+    """What is not wrong but should be known."""
+    told = [f"sealed late: {each}" for each in walk.late[:_SHOWN]]
+    if len(walk.late) > _SHOWN:
+        told.append(f"and {len(walk.late) - _SHOWN} more runs were sealed late")
+    locks = Counter(receipt.lock_mode or "" for _, receipt in package.receipts.values())
+    if locks[""]:
+        told.append(f"{locks['']} bundles lie under no lock: nothing but their digests kept them from being replaced")
+    if locks["GOVERNANCE"]:
+        told.append(f"{locks['GOVERNANCE']} bundles lie under a lock that an administrator may lift (GOVERNANCE)")
+    return (*told, *_ranges(package, walk.size), *_NOT_COMPARED)
+
+
+def _ranges(package: Package, size: int) -> Iterator[str]:
+    """Which entries existed by when, as others say; and those that nobody else vouches for."""
+    for word, found in (("time-stamped", package.anchors), ("cosigned", tuple(package.witnessed))):
+        below = 0
+        for anchor in sorted(found):
+            if anchor.size > below:
+                when = f"at {write_time(anchor.at)} by {anchor.authority}"
+                yield f"entries {below} to {anchor.size - 1} were {word} {when}"
+                below = anchor.size
+        if below < size:
+            yield f"entries {below} to {size - 1} are not {word}, as far as was checked"
+
+
+def _told(walk: Walk) -> tuple[str, ...]:
+    population = walk.population
+    if population is None:
+        return ()
+    counts = (
+        ", ".join(f"{walk.outcomes[word]} {word}" for word in _OUTCOMES if walk.outcomes[word]) or "nothing was due"
+    )
+    others = [f"{len(population.of(where))} {word}" for where, word in (("open", "open"), ("late", "sealed late"))]
+    period = f"{write_time(population.since)} to {write_time(population.until)}"
+    return (f"{period}: {counts}; besides {' and '.join(others)}", f"{walk.size} entries in the log")
+
+
+# --- Words ------------------------------------------------------------------------------------------------------------
+
+_MARKS = {True: "ok", False: "FAIL", None: "not checked"}
+
+
+def printable(text: str) -> str:
+    """Text of any origin that does nothing to a terminal but stand there."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def in_words(report: Report) -> Iterator[str]:
+    """The report, line by line."""
+    yield f"{printable(str(report.bundle))}, key {report.key_id}"
+    yield ""
+    for proof in report.proofs:
+        yield printable(f"{_MARKS[proof.ok]:<12} {proof.name:<13} {proof.expected if proof.ok else proof.seen}")
+    for title, lines in (
+        ("What the failures mean", [f"{p.name}: {p.meaning}" for p in report.proofs if p.ok is False]),
+        ("What was not checked", [f"{p.name}: {p.seen.split(': ', 1)[1]}" for p in report.proofs if p.ok is None]),
+        ("What to know besides", list(report.remarks)),
+    ):
+        if lines:
+            yield from ("", f"{title}:", *(f"  - {printable(line)}" for line in lines))
+    yield ""
+    yield from _verdict_in_words(report)
+
+
+def _verdict_in_words(report: Report) -> Iterator[str]:
+    if report.verdict == "fail":
+        yield "FAIL: do not rely on this."
+    elif report.verdict == "inconclusive":
+        yield "INCONCLUSIVE: nothing wrong was found, and not all that was asked for could be checked."
+    else:
+        yield f"PASS: sealed by keys that the pinned key {report.key_id[:16]} vouches for, and nothing was changed."
+    if report.verdict != "fail":
+        yield from (f"What it says: {printable(line)}." for line in report.told)
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """The report for programs."""
+    return {
+        "bundle": str(report.bundle),
+        "key": report.key_id,
+        "verdict": report.verdict,
+        "checks": [
+            {
+                "name": p.name,
+                "ok": p.ok,
+                "expected": p.expected,
+                "seen": p.seen,
+                "meaning": p.meaning,
+                "counts": p.counts,
+            }
+            for p in report.proofs
+        ],
+        "predicate": dict(report.predicate) if report.predicate else None,
+        "remarks": list(report.remarks),
+        "told": list(report.told),
+    }
+
+
+# --- Command line -----------------------------------------------------------------------------------------------------
+
+EXITS = {"pass": 0, "fail": 1, "inconclusive": 2}
+WRONG_USAGE = 64
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(WRONG_USAGE, f"{self.prog}: {message}\n")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="verify.py", description="Check a sealed bundle or package, offline, with a pinned key.")
+    add = parser.add_argument
+    add("bundle", type=Path, help="a bundle or a package, .tar.gz")
+    add("--key", type=Path, required=True, help="the pinned public key (PEM), which you were given by another road")
+    add("--proof", type=Path, help="the .tlog-proof of the bundle: is it in the log?")
+    add("--keyring", type=Path, metavar="FOLDER", help="the key statements of the store: later keys, and revoked ones")
+    add("--receipt", type=Path, help="the receipt of the bundle: did the store hold it?")
+    add("--before", type=Path, metavar="PACKAGE", help="an older package of the same log: was it written anew since?")
+    add(
+        "--linked",
+        type=Path,
+        metavar="FOLDER",
+        help="where bundles lie that the package only links to, as PLAN/RUN.tar.gz",
+    )
+    add("--tsa-cert", type=Path, action="append", default=[], help="a certificate (PEM) of a time-stamp authority")
+    add("--witness", action="append", default=[], metavar="VKEY", help="the key of a witness, as NAME+ID+KEY")
+    add("--limit", action="append", default=[], metavar="WHAT=N", help="members, total_bytes or tag_bytes at most")
+    add("--openssl", action="store_true", help="check signatures by the command openssl alone")
+    add("--json", action="store_true", help="for programs")
+    return parser
+
+
+def _limits_in(texts: Iterable[str], path: Path) -> Limits | None:
+    """Our own limits, but for those that were named."""
+    named: dict[str, int] = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        if name not in ("members", "total_bytes", "tag_bytes") or parse_decimal(number) is None:
+            raise Unusable(f"{text!r} is no limit", "write members=N, total_bytes=N or tag_bytes=N")
+        named[name] = int(number)
+    if not named:
+        return None
+    with open_plain(path) as source:
+        return replace(PACKAGE_LIMITS if _is_package(source) else Limits(), **named)
+
+
+def _given(asked: argparse.Namespace) -> Given:
+    witnesses = tuple(parse_vkey(text) for text in asked.witness)
+    if not all(witnesses):
+        raise Unusable("a witness's key is none", "write NAME+ID+KEY, of type 4 (timestamped cosignatures)")
+    return Given(
+        load_key(asked.key),
+        judge_by_openssl if asked.openssl else default_judge,
+        _limits_in(asked.limit, asked.bundle),
+        asked.proof,
+        asked.keyring,
+        asked.receipt,
+        asked.before,
+        asked.linked,
+        b"\n".join(map(load_file, asked.tsa_cert)),
+        tuple(witness for witness in witnesses if witness),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; the exit code."""
+    asked = _parser().parse_args(arguments)
+    try:
+        report = check(asked.bundle, _given(asked))
+    except Unusable as error:
+        print(f"verify.py: {printable(error.message)}\n  -> {printable(error.advice)}", file=sys.stderr)
+        return WRONG_USAGE
+    lines = [json.dumps(report_json(report), indent=2)] if asked.json else in_words(report)
+    for line in lines:
+        print(line.encode(sys.stdout.encoding or "ascii", "backslashreplace").decode(sys.stdout.encoding or "ascii"))
+    return EXITS[report.verdict]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

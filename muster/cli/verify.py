@@ -7,9 +7,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from evidence.errors import KeyProblem
 from evidence.keys import ensure_key_pair
-from evidence.verifier import Report
-from evidence.verifier import verify as verify_bundle
+from evidence.verify import Report, Unusable, report_json
+from evidence.verify import verify as verify_bundle
 from muster.report.wording import printable
 from muster.settings import Settings
 from muster.verdict import ExitCode
@@ -19,10 +20,13 @@ _EXITS = {"pass": ExitCode.PASS, "fail": ExitCode.FAIL, "inconclusive": ExitCode
 
 
 def verify(bundle: Path, key: Path, *, as_json: bool) -> int:
-    """Check the bundle and print every check."""
-    report = verify_bundle(bundle, key)
+    """Check the bundle or package and print every check."""
+    try:
+        report = verify_bundle(bundle, key)
+    except Unusable as error:
+        raise KeyProblem(error.message, error.advice) from error
     if as_json:
-        print(json.dumps(_as_json(report), indent=2))
+        print(json.dumps(report_json(report), indent=2))
     else:
         _show(report, Console())
     return _EXITS[report.verdict]
@@ -38,28 +42,19 @@ def _show(report: Report, console: Console) -> None:
     for proof in report.proofs:
         if proof.ok is False:
             console.print(Text(f"{proof.name}: {proof.meaning}", "red"))
-    said = report.predicate or {}
-    if report.verdict == "pass":
-        console.print(
-            Text(f"Verified: sealed by the pinned key {report.key_id[:16]}…, nothing was changed.", "bold green")
-        )
-        run, outcome = printable(str(said.get("run"))), printable(str(said.get("outcome")))
-        console.print(f"What it says: run {run} {outcome}.", markup=False, highlight=False)
-    else:
+    for remark in report.remarks:
+        console.print(Text(f"- {printable(remark)}", "dim"))
+    if report.verdict == "fail":
         console.print(Text("Not verified: do not rely on this bundle.", "bold red"))
-
-
-def _as_json(report: Report) -> dict[str, object]:
-    return {
-        "bundle": str(report.bundle),
-        "key": report.key_id,
-        "verdict": report.verdict,
-        "checks": [
-            {"name": p.name, "ok": p.ok, "expected": p.expected, "seen": p.seen, "meaning": p.meaning}
-            for p in report.proofs
-        ],
-        "predicate": dict(report.predicate) if report.predicate else None,
-    }
+    elif report.verdict == "inconclusive":
+        console.print(Text("Nothing wrong was found, but not all that was asked for could be checked.", "yellow"))
+    else:
+        vouched = (
+            f"Verified: sealed by keys that the pinned key {report.key_id[:16]}… vouches for, nothing was changed."
+        )
+        console.print(Text(vouched, "bold green"))
+    for line in report.told if report.verdict != "fail" else ():
+        console.print(f"What it says: {printable(line)}.", markup=False, highlight=False)
 
 
 def show_key(settings: Settings, *, only_path: bool) -> int:

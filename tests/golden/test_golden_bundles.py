@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from evidence.verifier import verify
+from evidence.verify import verify
 
 V1 = Path(__file__).parent / "v1"
 BUNDLE, PINNED = V1 / "restore-shop-0001.tar.gz", V1 / "signing.pub"

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from evidence.stores import open_store
-from evidence.verifier import verify
+from evidence.verify import verify
 from flows.remote import end_forgotten
 from muster.journal import EventKind, History, RunState
 from muster.ledger import Run, open_ledger

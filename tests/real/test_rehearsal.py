@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from evidence.verifier import verify
+from evidence.verify import verify
 from muster.failover.history import read_end
 from muster.failover.observations import Accounting, FenceProof, Salvaged, Struck
 from muster.failover.telling import RECOVERY

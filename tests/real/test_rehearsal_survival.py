@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from evidence.verifier import verify
+from evidence.verify import verify
 from flows.registry import conductor_of
 from muster.drill import Workspace
 from muster.failover.observations import Cast, GoodState

@@ -21,7 +21,7 @@ import pytest
 import yaml
 from sqlalchemy import update
 
-from evidence.verifier import verify
+from evidence.verify import verify
 from flows import registry
 from muster.cadence.ticks import tick_at_or_before, ticks_between
 from muster.cli import invoke

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evidence.verifier import verify
+from evidence.verify import verify
 from muster.journal import History, RunState
 from muster.ledger import open_ledger
 from muster.settings import Settings

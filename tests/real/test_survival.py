@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from evidence.verifier import verify
+from evidence.verify import verify
 from muster.drill import Workspace
 from muster.journal import EventKind, History, RunState
 from muster.ledger import Ledger, Run, open_ledger

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from evidence.stores import DirectoryStore
-from evidence.verifier import verify
+from evidence.verify import verify
 from muster.clock import SystemClock
 from muster.conduct import Conductor
 from muster.drill import Context, Drill, Step, Told

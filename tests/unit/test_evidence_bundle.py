@@ -17,7 +17,7 @@ from evidence.bundle import Sealed, seal
 from evidence.errors import SealError
 from evidence.keys import ensure_key_pair, load_signer
 from evidence.names import is_portable
-from evidence.verifier import verify
+from evidence.verify import verify
 
 INFO = {"Source-Organization": "Example Ltd", "Contact-Name": "Zoë"}
 
@@ -214,7 +214,7 @@ import resource, sys
 from pathlib import Path
 from evidence.bundle import seal
 from evidence.keys import load_signer
-from evidence.verifier import verify
+from evidence.verify import verify
 private, folder = Path(sys.argv[1]), Path(sys.argv[2])
 sealed = seal({"big": folder / "big"}, {}, load_signer(private), folder / "r.tar.gz", {})
 assert verify(sealed.path, private.with_suffix(".pub")).verdict == "pass"

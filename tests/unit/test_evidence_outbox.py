@@ -15,7 +15,7 @@ from evidence.errors import AlreadyDifferent, EvidenceError, StoreError, StoreUn
 from evidence.keys import ensure_key_pair, load_signer
 from evidence.outbox import Delivery, Outbox
 from evidence.stores import DirectoryStore, Receipt, open_store
-from evidence.verifier import verify
+from evidence.verify import verify
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from test_report_samples import PASSED
 from evidence.bundle import Sealed
 from evidence.errors import SealError
 from evidence.keys import ensure_key_pair, load_signer
-from evidence.verifier import verify
+from evidence.verify import verify
 from muster.drill import Workspace
-from muster.journal import History
+from muster.journal import Event, EventKind, History
 from muster.sealing import seal_run
 from muster.settings import Settings
 
@@ -23,6 +23,14 @@ EXHIBITS = {
     "salvage/commits.txt": b"password=not-redacted\r\n",
     "empty": b"",
 }
+JUDGED = Event(
+    run=PASSED.run,
+    seq=0,
+    kind=EventKind.JUDGED,
+    at=PASSED.ended_at,
+    mono_ns=0,
+    body={"outcome": PASSED.outcome.value, "verdict": PASSED.verdict.value},
+)
 
 
 @pytest.fixture
@@ -37,7 +45,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def seal(workspace: Workspace, settings: Settings) -> Sealed:
     ensure_key_pair(settings.key_file)
-    return seal_run(PASSED, History(()), workspace, load_signer(settings.key_file))
+    return seal_run(PASSED, History((JUDGED,)), workspace, load_signer(settings.key_file))
 
 
 def exhibits_in(sealed: Sealed) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from evidence.verifier import verify
+from evidence.verify import verify
 from muster import conduct
 from muster.cli.account import account
 from muster.conduct import Conductor

@@ -15,15 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evidence import archive, bag
-from evidence.archive import ArchiveWriter, Limits
+from evidence import bag
+from evidence.archive import ArchiveWriter
 from evidence.bundle import seal
-from evidence.errors import KeyProblem
 from evidence.keys import ensure_key_pair, load_signer
-from evidence.verifier import DEFAULT_LIMITS, Report, verify
+from evidence.verify import DEFLATED_HEADER, Limits, Report, Unusable, verify
 
 Files = dict[str, bytes]
-_HEADER = len(archive._GZIP_HEADER) + 32
+_HEADER = len(DEFLATED_HEADER) + 32
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Case:
     healthy: bytes
     files: Files
 
-    def verify(self, content: bytes, limits: Limits = DEFAULT_LIMITS) -> Report:
+    def verify(self, content: bytes, limits: Limits | None = None) -> Report:
         path = self.folder / "changed.tar.gz"
         path.write_bytes(content)
         return verify(path, self.folder / "signing.pub", limits)
@@ -90,7 +89,7 @@ def test_the_healthy_bundle_passes(case: Case) -> None:
     assert report.verdict == "pass"
     assert report.predicate == {"run": "r1"}
     assert [p.name for p in report.proofs] == [
-        "archive", "layout", "manifest", "tag manifest", "seal", "subjects", "labels",
+        "archive", "layout", "manifest", "tag manifest", "seal", "subjects", "labels", "test result", "agreement",
     ]  # fmt: skip
     assert _pack(case.files) == case.healthy
     assert _pack(_mend(case.files)) == case.healthy
@@ -188,7 +187,7 @@ def test_a_payload_member_that_a_forger_changed_is_found_by_the_signed_subjects(
     report = case.verify(_pack(files))
     assert {p.name: p.ok for p in report.proofs} == {
         "archive": True, "layout": True, "manifest": True, "tag manifest": True, "seal": True, "labels": True,
-        "subjects": False,
+        "test result": True, "agreement": True, "subjects": False,
     }  # fmt: skip
     assert [p.seen for p in report.proofs if not p.ok] == ["changed: data/journal.jsonl"]
 
@@ -240,7 +239,7 @@ def _tar(*members: tuple[str, bytes] | tarfile.TarInfo, form: int = tarfile.USTA
 def _gzip(content: bytes) -> bytes:
     """Compressed as the writer does it, with a right digest."""
     body = gzip.compress(content, 6, mtime=0)[10:]
-    return archive._GZIP_HEADER + hashlib.sha256(body).digest() + body
+    return DEFLATED_HEADER + hashlib.sha256(body).digest() + body
 
 
 def _info(name: str, **fields: Any) -> tarfile.TarInfo:
@@ -333,12 +332,12 @@ def test_what_cannot_be_read_fails_and_the_rest_is_not_checked(case: Case, tmp_p
     for path in (tmp_path / "none", tmp_path, tmp_path / "empty", tmp_path / "pipe"):
         report = verify(path, case.folder / "signing.pub")
         assert report.verdict == "fail"
-        assert [proof.ok for proof in report.proofs] == [False] + [None] * 6
+        assert [proof.ok for proof in report.proofs] == [False] + [None] * 8
         assert report.predicate is None
 
 
 def test_without_a_pinned_key_nothing_is_checked(case: Case) -> None:
-    with pytest.raises(KeyProblem):
+    with pytest.raises(Unusable):
         verify(case.folder / "r1.tar.gz", case.folder / "none.pub")
 
 
