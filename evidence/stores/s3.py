@@ -78,7 +78,7 @@ class S3Store:
         """As `Store.head`."""
         assert_key(key)
         try:
-            with s3_errors(self._url(key)):
+            with s3_errors(self.url(key)):
                 found = self.client.head_object(
                     Bucket=self.bucket, Key=self.name(key), ChecksumMode="ENABLED", **_pinned(version)
                 )
@@ -91,7 +91,7 @@ class S3Store:
         """As `Store.get`."""
         assert_key(key)
         digest = hashlib.sha256()
-        with s3_errors(self._url(key)), durable.replacing(to) as out:
+        with s3_errors(self.url(key)), durable.replacing(to) as out:
             for piece in self._body(key, version).iter_chunks(durable.CHUNK):
                 digest.update(piece)
                 out.write(piece)
@@ -100,16 +100,16 @@ class S3Store:
     def read(self, key: str, version: str | None = None, *, limit: int = READ_LIMIT) -> bytes:
         """As `Store.read`."""
         assert_key(key)
-        with s3_errors(self._url(key)):
+        with s3_errors(self.url(key)):
             content = self._body(key, version).read(limit + 1)
         if len(content) > limit:
-            raise too_large(key, self._url(""), limit)
+            raise too_large(key, self.url(""), limit)
         return content
 
     def keys(self, prefix: str = "", after: str = "") -> tuple[str, ...]:
         """As `Store.keys`."""
         begin: dict[str, Any] = {"StartAfter": self.name(start)} if (start := _start(prefix, after)) else {}
-        with s3_errors(self._url(prefix)):
+        with s3_errors(self.url(prefix)):
             lister = self.client.get_paginator("list_objects_v2")
             pages = lister.paginate(Bucket=self.bucket, Prefix=self.name(prefix), **begin)
             found = [self._key(item["Key"]) for page in pages for item in page.get("Contents", ())]
@@ -124,7 +124,7 @@ class S3Store:
         lister = self.client.get_paginator("list_object_versions")
         while waiting:
             here = self.name(waiting.pop())
-            with s3_errors(self._url(prefix)):
+            with s3_errors(self.url(prefix)):
                 for page in lister.paginate(Bucket=self.bucket, Prefix=here, Delimiter="/"):
                     yield from (self._version(v, v["Size"]) for v in page.get("Versions", ()))
                     yield from (self._version(m, None) for m in page.get("DeleteMarkers", ()))
@@ -134,13 +134,13 @@ class S3Store:
         """Keep a version until later than now promised, in the same mode. Raises `StoreError` if that is sooner."""
         held = self.head(key, version)
         if held is None:
-            raise not_there(key, self._url(""))
+            raise not_there(key, self.url(""))
         if held.locked_until is not None and until < held.locked_until:
             raise StoreError(
                 f"{key} is kept until {held.locked_until:%Y-%m-%d %H:%M:%S} UTC, longer than asked",
                 "a retention is never shortened; give a later time",
             )
-        with s3_errors(self._url(key)):
+        with s3_errors(self.url(key)):
             self.client.put_object_retention(
                 Bucket=self.bucket,
                 Key=self.name(key),
@@ -157,7 +157,7 @@ class S3Store:
         assert_key(key)
         if not version or not 0 < seconds <= LONGEST_LINK:
             raise StoreError("a link is for one version, and for up to 7 days", "name a version, ask for less time")
-        with s3_errors(self._url(key)):
+        with s3_errors(self.url(key)):
             return self.client.generate_presigned_url(
                 "get_object",
                 Params={"Bucket": self.bucket, "Key": self.name(key), "VersionId": version},
@@ -170,13 +170,13 @@ class S3Store:
 
     def _put(self, key: str, body: BinaryIO | bytes, sha256: str) -> Receipt:
         assert_key(key)
-        with s3_errors(self._url(key)):
+        with s3_errors(self.url(key)):
             version = self._create(key, body, sha256)
         receipt = self.head(key, version)
         if receipt is None:
-            raise not_there(key, self._url(""))
+            raise not_there(key, self.url(""))
         if receipt.sha256 != sha256:
-            raise already_different(key, self._url(""))
+            raise already_different(key, self.url(""))
         return replace(receipt, created=version is not None)
 
     def _create(self, key: str, body: BinaryIO | bytes, sha256: str) -> str | None:
@@ -206,7 +206,7 @@ class S3Store:
     def _assert_version(self, key: str, answer: Any, asked: str | None) -> None:
         """A bucket that keeps no versions may answer with what it has, whichever was asked for."""
         if asked and _version_id(answer) != asked:
-            raise not_there(key, self._url(""))
+            raise not_there(key, self.url(""))
 
     def _retention(self) -> dict[str, Any]:
         if (self.lock_days is None and not self.legal_hold) or not self._bucket_locks():
@@ -268,7 +268,8 @@ class S3Store:
     def _key(self, name: str) -> str:
         return name.removeprefix(self.name(""))
 
-    def _url(self, key: str) -> str:
+    def url(self, key: str) -> str:
+        """The object's address, in words for people."""
         return f"s3://{self.bucket}/{self.name(key)}"
 
 

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 @contextmanager
 def s3_errors(url: str) -> Iterator[None]:
     """Say what boto3 raises in our words."""
-    from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+    from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, IncompleteReadError
 
     try:
         yield
-    except (ConnectionError, HTTPClientError) as error:
+    except (ConnectionError, HTTPClientError, IncompleteReadError) as error:
         raise StoreUnreachable(f"{url} cannot be reached: {error}", "start the object store, or try later") from error
     except BotoCoreError as error:
         raise StoreError(f"{url} cannot be used: {error}", "check credentials, region and endpoint") from error

@@ -1,4 +1,6 @@
-"""One suite of promises for every store: a folder, and S3 as a real SeaweedFS serves it, with and without locks."""
+"""One suite of promises for every store: a folder; S3 as a real SeaweedFS serves it, with and without locks; and as
+Amazon documents it, in memory.
+"""
 
 import hashlib
 import json
@@ -10,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -22,15 +25,19 @@ from evidence.stores import LockMode, NotThere, Receipt, S3Store, Store, open_st
 from evidence.stores.s3 import LONGEST_LINK
 from evidence.stores.s3_wire import s3_client
 from tests.contract.weed import CREDENTIALS, Weed, free_ports
+from tests.paper_s3 import PaperS3
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
-@pytest.fixture(params=["folder", "s3 plain", "s3 versioned", "s3 locked"])
+@pytest.fixture(params=["folder", "s3 plain", "s3 versioned", "s3 locked", "s3 on paper"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """A store with nothing in it."""
     if request.param == "folder":
         return open_store(str(tmp_path / "store"))
+    if request.param == "s3 on paper":
+        paper: Any = PaperS3(page=2)
+        return S3Store(paper, "evidence", "prefix", 1, "COMPLIANCE", lambda: datetime.now(UTC))
     weed: Weed = request.getfixturevalue("weed")
     bucket = request.param.removeprefix("s3 ")
     prefix = hashlib.sha256(str(tmp_path).encode()).hexdigest()[:16]
