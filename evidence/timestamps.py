@@ -22,7 +22,7 @@ from rfc3161_client.errors import VerificationError
 from rfc3161_client.tsp import PKIStatus, TimeStampResponse
 
 from evidence.asking import PATIENCE, NoAnswer, Patience, Question, ask
-from evidence.errors import AlreadyDifferent, EvidenceError
+from evidence.errors import AlreadyDifferent, EvidenceError, StoreError
 from evidence.log.shelf import LOG, Shelf
 from evidence.names import is_portable
 from evidence.stores import NotThere
@@ -35,7 +35,7 @@ _CLOCKS: Final = timedelta(hours=1)
 _SHA256: Final = ObjectIdentifier("2.16.840.1.101.3.4.2.1")
 _SOUND: Final = {_SHA256, ObjectIdentifier("2.16.840.1.101.3.4.2.2"), ObjectIdentifier("2.16.840.1.101.3.4.2.3")}
 """SHA-256, SHA-384, SHA-512: what an authority may sign over."""
-_WHY: Final = re.compile(r"Verify error: ?([A-Za-z0-9 ,'-]{1,100})")
+_WHY: Final = re.compile(r"(?:Verify error: ?|reason: \"(?!certificate verify error))([A-Za-z0-9 ,'-]{1,100})")
 
 _ADVICE: Final = "compare the pinned certificate with the one the authority publishes; else name another authority"
 
@@ -122,7 +122,10 @@ def keep_anchors(
     now: Callable[[], datetime],
     patience: Patience = PATIENCE,
 ) -> tuple[Anchored | NotAnchored, ...]:
-    """The same for the head of this size, kept in the store; whose token is kept already is not asked again."""
+    """The same for the head of this size, kept in the store; whose token is kept already is not asked again.
+
+    Raises `StoreError` when the store is away or refuses: asking once more asks only for what is not kept yet.
+    """
 
     def keep(authority: Authority) -> Anchored:
         key = anchor_key(size, authority.name)
@@ -138,7 +141,7 @@ def keep_anchors(
 def read_anchors(
     shelf: Shelf, size: int, head: bytes, authorities: Sequence[Authority]
 ) -> tuple[Anchored | NotAnchored, ...]:
-    """What the store holds for the head of this size, checked again; also by whom we ask no more."""
+    """What the store holds for the head of this size, checked again, also by others. Raises `StoreError`."""
 
     def read(authority: Authority) -> Anchored:
         try:
@@ -240,6 +243,8 @@ def _each(
         for authority in authorities:
             try:
                 yield ask_for(authority)
+            except StoreError:
+                raise  # not this authority's fault, and no better with the next
             except EvidenceError as error:
                 yield NotAnchored(authority.name, error.message, error.advice)
 

@@ -9,6 +9,7 @@ import pytest
 from cryptography.x509 import load_pem_x509_certificates
 
 from evidence.asking import Patience
+from evidence.errors import StoreError
 from evidence.stores import DirectoryStore
 from evidence.timestamps import (
     NOT_CONFIGURED,
@@ -319,6 +320,15 @@ def test_of_two_writers_at_once_one_token_is_kept(http: httpx.Client, made: Time
         (found,) = keep_anchors(store, 3, HEAD, [Authority("one", counter.url, made.root)], http, now, QUICK)
     assert isinstance(found, Anchored)
     assert found.token == store.read(anchor_key(3, "one"))
+
+
+def test_a_store_that_is_away_is_no_refusal_of_an_authority(
+    http: httpx.Client, made: TimestampAuthority, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"no folder")
+    store = DirectoryStore(tmp_path / "file")
+    with serving(honest(made)) as counter, pytest.raises(StoreError):
+        keep_anchors(store, 3, HEAD, [Authority("one", counter.url, made.root)], http, now, QUICK)
 
 
 def test_what_is_missing_and_what_nothing_pins_is_read_so(made: TimestampAuthority, tmp_path: Path) -> None:
