@@ -1,4 +1,4 @@
-"""A process that writes to a log in a folder: `python -m tests.real.log_writer FOLDER WRITER COUNT`; a line per entry."""
+"""A process that writes to a log in a folder: `python -m tests.real.log_writer FOLDER WRITER COUNT`, saying each."""
 
 import sys
 from datetime import UTC, datetime
