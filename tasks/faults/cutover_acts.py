@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from muster.cutover.observations import Drained, Raised, Rested
 from muster.cutover.ownership import Side
 from muster.drill import Context
+from muster.errors import SystemFailure
 from tasks.handover import passing
 from tasks.handover.scene import claims_of, names_of, survey_of
 from tasks.schedulers.prefect_api import Address, Api
@@ -76,14 +77,24 @@ def drop_parameters(context: Context) -> None:
 
 
 def take_up(context: Context) -> None:
-    """A second worker of the old scheduler, which asks for runs past the pool, takes some up after it was held."""
+    """A second worker of the old scheduler, which asks for runs past the pool, takes some up after it was held.
+
+    What workers could have had in hand was taken back: the old server makes the runs anew first, as it does in time.
+    """
     server, border = api_of(context, Side.A), context.result("drain", Drained).watermark
+    until = border + timedelta(seconds=8)
+    rows = [row["id"] for row in deployments(context, Side.A)]
+    for row in rows:
+        server.post(f"deployments/{row}/schedule", {"start_time": border.isoformat(), "end_time": until.isoformat()})
     only = {
-        "deployment_id": {"any_": [row["id"] for row in deployments(context, Side.A)]},
-        "expected_start_time": {"after_": border.isoformat(), "before_": (border + timedelta(seconds=8)).isoformat()},
+        "deployment_id": {"any_": rows},
+        "expected_start_time": {"after_": border.isoformat(), "before_": until.isoformat()},
         "state": {"type": {"any_": ["SCHEDULED"]}},
     }
-    for run in list(server.pages("flow_runs/filter", {"flow_runs": only, "sort": "ID_DESC"}))[:3]:
+    made = list(server.pages("flow_runs/filter", {"flow_runs": only, "sort": "ID_DESC"}))[:3]
+    if not made:
+        raise SystemFailure("the old server made no run that a worker could take up", "plant the fault in another way")
+    for run in made:
         for state in ("PENDING", "RUNNING", "COMPLETED"):
             server.post(f"flow_runs/{run['id']}/set_state", {"state": {"type": state}, "force": True})
 
