@@ -106,7 +106,7 @@ class Limits:
     """Of one file that has to be held in memory."""
 
 
-PACKAGE_LIMITS = Limits(members=1_000_000, tag_bytes=64 << 20)
+PACKAGE_LIMITS = Limits(members=250_000, tag_bytes=32 << 20)
 
 
 class Source(Protocol):
@@ -118,7 +118,7 @@ class Source(Protocol):
 
 
 class Member(NamedTuple):
-    """A file in the archive. `pieces` has to be used up before the next member is asked for."""
+    """A file in the archive. `pieces` are its content, to be had before the next member is asked for."""
 
     name: str
     size: int
@@ -155,7 +155,9 @@ def read_archive(source: Source, limits: Limits, budget: Budget | None = None) -
         if count > limits.members:
             raise ArchiveDamaged(f"more than {limits.members} members")
         budget.spend(size)
-        yield Member(name, size, stream.pieces(size))
+        pieces = stream.pieces(size)
+        yield Member(name, size, pieces)
+        deque(pieces, maxlen=0)  # what nobody wanted
         if stream.exactly(-size % TAR_BLOCK).strip(b"\0"):
             raise ArchiveDamaged(f"bytes are hidden behind the end of {name!r}")
         last = name
@@ -506,7 +508,7 @@ P256_PREFIX = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420
 Judge = Callable[[bytes, bytes, bytes], bool]
 """Whether a signature over a message is right: key (DER), signature, message."""
 
-_PEM = re.compile(r"-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/=\s]+?)\s+-----END PUBLIC KEY-----")
+_PEM_BEGIN, _PEM_END = "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"
 _KNOWN_KEY = ED25519_PREFIX + bytes.fromhex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c")
 _KNOWN_SIGNATURE = bytes.fromhex(
     "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
@@ -539,7 +541,7 @@ class PublicKey:
         """The key as PEM, in its one canonical form."""
         letters = base64.b64encode(self.der).decode()
         lines = "\n".join(letters[at : at + 64] for at in range(0, len(letters), 64))
-        return f"-----BEGIN PUBLIC KEY-----\n{lines}\n-----END PUBLIC KEY-----\n"
+        return f"{_PEM_BEGIN}\n{lines}\n{_PEM_END}\n"
 
     @property
     def ed25519(self) -> bytes | None:
@@ -549,8 +551,9 @@ class PublicKey:
 
 def parse_key(pem: str) -> PublicKey | None:
     """The key in PEM of any origin, or `None`."""
-    match = _PEM.fullmatch(pem.strip())
-    der = unbase64("".join(match[1].split())) if match else None
+    text = pem.strip()
+    is_pem = text.startswith(_PEM_BEGIN) and text.endswith(_PEM_END)
+    der = unbase64("".join(text[len(_PEM_BEGIN) : -len(_PEM_END)].split())) if is_pem else None
     known = ((ED25519_PREFIX, 32), (P256_PREFIX, 65))
     if der is None or not any(der.startswith(prefix) and len(der) == len(prefix) + size for prefix, size in known):
         return None
@@ -1452,8 +1455,8 @@ _MANIFEST_LINE = re.compile(r"([0-9a-f]{64})  (\S+)")
 _LABEL_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*): (\S(?:[^\r\n\0]*\S)?)")
 _RESULTS = ("FAILED", "PASSED", "WARNED")
 _LARGEST_LINE = 8 << 20
-_SHOWN = 5
-"""So many of a kind are told in full."""
+_SHOWN, _LONGEST = 5, 400
+"""So many findings of a kind are told, and so many letters of each."""
 
 FindKey = Callable[[str], PublicKey]
 """The key with this id, if it may have sealed. Raises `NotTrusted` or `CannotTell`."""
@@ -2051,7 +2054,7 @@ class RunFacts(NamedTuple):
             yield "its entry has another due time than the bundle"
         if self.key != f"{self.plan}/{self.run}.tar.gz":
             yield "its name in the store is not that of its plan and run"
-        if self.ended_at and self.ended_at > entry.logged_at + _CLOCKS:
+        if self.ended_at and self.ended_at - entry.logged_at > _CLOCKS:
             yield "it says that it ended after it was logged"
 
 
@@ -2182,7 +2185,7 @@ class Findings:
         for text in texts:
             self._counts[check] += 1
             if self._counts[check] <= _SHOWN:
-                self._told.setdefault(check, []).append(text)
+                self._told.setdefault(check, []).append(text[:_LONGEST])
 
     def told(self, check: str) -> str:
         """What is wrong with it, in words; empty if nothing."""
@@ -2206,11 +2209,35 @@ class Record(NamedTuple):
     receipt: Receipt | None
 
 
+class Anchor(NamedTuple):
+    """Another's word: the entries below this size existed by then."""
+
+    size: int
+    at: datetime
+    who: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A package that was checked, and its parts for a comparison with a newer one."""
+
+    report: Report
+    package: Package
+    size: int
+    entries: str
+    """SHA-256 (hex) of its list of entries."""
+
+    def is_named_by(self, previous: Mapping[str, Any] | None) -> bool:
+        """Whether a newer package's `previous.json` names this one."""
+        folder = self.report.bundle.name.removesuffix(".tar.gz")
+        return previous is not None and str(previous["name"]).removesuffix(".tar.gz") == folder
+
+
 class Package:
     """What is in a package, as read; what is wrong with it is found on the way."""
 
-    def __init__(self, given: Given, budget: Budget) -> None:
-        self.given, self.budget = given, budget
+    def __init__(self, given: Given, budget: Budget, older: Checked | None = None) -> None:
+        self.given, self.budget, self.older = given, budget, older
         self.wrong = Findings()
         self.envelopes: list[bytes] = []
         self.population: Population | None = None
@@ -2411,7 +2438,7 @@ def _ignore(*_: Any) -> None:
 
 _SEG = r"[^/]+"
 _ROUTES: tuple[tuple[re.Pattern[str], Callable[..., None]], ...] = tuple(
-    (re.compile(f"data/{pattern}"), take)
+    (re.compile(f"data/(?:{pattern})"), take)
     for pattern, take in (
         (rf"runs/({_SEG}/{_SEG}\.tar\.gz)", Package.take_run),
         (rf"receipts/({_SEG}/{_SEG}\.tar\.gz)\.dsse\.json", Package.take_receipt),
@@ -2464,6 +2491,7 @@ class Walk:
         self.newest: datetime | None = None
         self.late: list[str] = []
         self.outcomes: Counter[str] = Counter()
+        self._compare_root()
 
     @property
     def size(self) -> int:
@@ -2503,7 +2531,7 @@ class Walk:
             return
         is_of_period = population.since <= entry.at < population.until
         if row is None:
-            if is_of_period:
+            if is_of_period or self._is_late(entry):
                 self._wrong.add("population", f"entry {entry.index}, run {entry.fields['run']}, is left out")
             return
         if (row.where == "slots") != is_of_period or (row.where == "late" and entry.at >= population.since):
@@ -2513,6 +2541,13 @@ class Walk:
         self._compare_receipt(entry)
         if row.where == "slots":
             self.outcomes[row.outcome] += 1
+
+    def _is_late(self, entry: Entry) -> bool:
+        """Logged since the package before, which was given, and of its period or an earlier one."""
+        older = self._package.older
+        if older is None or not older.is_named_by(self._package.previous) or older.package.population is None:
+            return False
+        return entry.index >= older.size and entry.at < older.package.population.until
 
     def _compare_bundle(self, entry: Entry, row: Row) -> None:
         key = entry.fields["bundle"]["key"]
@@ -2544,6 +2579,8 @@ class Walk:
             return self._wrong.add("receipts", f"the receipt that entry {entry.index} names is not here")
         if (receipt.sha256, receipt.size) != (bundle["sha256"], bundle["size"]):
             self._wrong.add("receipts", f"{receipt.key}: the store held other bytes")
+        if receipt.asked_at - entry.logged_at > _CLOCKS:
+            self._wrong.add("receipts", f"{receipt.key}: the store was asked after the answer was logged")
         self._wrong.add("receipts", *(f"{receipt.key}: {text}" for text in receipt.problems()))
         self._assert_valid("receipts", receipt.key, receipt.signer, ("seal",), entry.index)
         return None
@@ -2598,6 +2635,7 @@ class Walk:
         )
         wrong.add("population", *(f"{row}: entry {index} is no run of the log" for index, row in self._rows.items()))
         wrong.add("runs", *(f"{key} is here, and no entry of the period names it" for key in package.runs))
+        wrong.add("links", *(f"{key} is linked to, and no entry names it" for key in package.links.keys() - self._seen))
         spare = (key for key in package.receipts if key not in self._seen)
         wrong.add("receipts", *(f"a receipt of {key}, which no entry of the period names" for key in spare))
         lost = (digest for digest in package.records if digest not in self._seen)
@@ -2616,29 +2654,16 @@ class Walk:
         wrong.add(
             "population", *(f"{row}: more than one record" for row in population.rows if slots[row.slot or ""] > 1)
         )
+        entries = Counter(row.entry for row in population.rows if row.entry is not None)
+        wrong.add(
+            "population", *(f"entry {index} stands in {count} rows" for index, count in entries.items() if count > 1)
+        )
         gaps = (row for row in population.of("slots") if row.entry is None)
         wrong.add("population", *(f"{row}: due, and nothing was sealed" for row in gaps))
         for row in (*population.of("slots"), *population.of("open")):
             if row.scheduled_at and not population.since <= row.scheduled_at < population.until:
                 wrong.add("population", f"{row} is of another period")
         return None
-
-
-class Anchor(NamedTuple):
-    """An authority's word: the entries below this size existed by then."""
-
-    size: int
-    at: datetime
-    authority: str
-
-
-class Checked(NamedTuple):
-    """A package that was checked, and its parts for a comparison with another."""
-
-    report: Report
-    package: Package
-    entries: str
-    """SHA-256 (hex) of its list of entries."""
 
 
 _PACKAGE_RULES = {
@@ -2736,7 +2761,8 @@ _NOT_COMPARED = (
 def check_package(path: Path, given: Given) -> Checked:
     """Check a package with all that was given. Raises `ArchiveDamaged`."""
     limits = given.limits or PACKAGE_LIMITS
-    package = Package(given, Budget(limits))
+    older, trouble = _check_older(given)
+    package = Package(given, Budget(limits), older)
     with open_whole(path, given) as source:
         contents = _read_package(source, limits, package)
         desk = Desk(given, contents, source, package.ring)
@@ -2747,11 +2773,25 @@ def check_package(path: Path, given: Given) -> Checked:
         for line in entry_lines(again, limits, entries):
             walk.take(line)
     walk.finish()
+    package.wrong.add("previous", *trouble, *_changes_since(older, package, path, entries))
     bag = (_ARCHIVE.made(""), *judge_bag(contents, lambda key_id: _outer_key(package, key_id), given.judge))
-    proofs = (*bag, *_conclude(package, contents, walk, path, entries), *desk.proofs)
+    proofs = (*bag, *_conclude(package, contents, walk), *desk.proofs)
     said = contents.statement.predicate if contents.statement and is_sealed(bag) else None
     report = Report(path, given.key.key_id, proofs, said, _remarks(package, walk), _told(walk), is_package=True)
-    return Checked(report, package, entries)
+    return Checked(report, package, walk.size, entries)
+
+
+def _check_older(given: Given) -> tuple[Checked | None, list[str]]:
+    """The older package, by itself; and why it is no measure."""
+    if given.before is None:
+        return None, []
+    try:
+        older = check_package(given.before, replace(given, before=None, proof=None, receipt=None, linked=None))
+    except ArchiveDamaged as error:
+        return None, [f"the older package: {error}"]
+    return older, [
+        "the older package does not hold by itself: check it alone"
+    ] if older.report.verdict == "fail" else []
 
 
 def _read_package(source: Source, limits: Limits, package: Package) -> Contents:
@@ -2767,27 +2807,30 @@ def _outer_key(package: Package, key_id: str) -> PublicKey:
     return package.ring.key(key_id, ("seal",))
 
 
-def _conclude(package: Package, contents: Contents, walk: Walk, path: Path, entries: str) -> Iterator[Proof]:
+def _conclude(package: Package, contents: Contents, walk: Walk) -> Iterator[Proof]:
     """The checks of a package, in the order of the table."""
     wrong = package.wrong
-    _find_lost(package)
-    firsts = {key: receipt for key, (_, receipt) in package.receipts.items()}
+    _find_lost(package, contents)
+    _judge_later(package, walk)
     unmade = {
         "links": _judge_links(package),
         "anchors": _judge_anchors(package, walk),
         "witnesses": _judge_witnesses(package),
-        "previous": _judge_before(package, path, entries, firsts),
     }
-    _judge_later(package, walk, firsts)
+    if package.given.before is None:
+        why = "no older package was given (--before): whether the log was written anew since is not known"
+        unmade["previous"] = (why, False)
     wrong.add("statement", *_statement_departures(package, contents))
     for name, rule in _PACKAGE_RULES.items():
         told, (why, counts) = wrong.told(name), unmade.get(name, ("", False))
         yield rule.unmade(why, counts=counts) if why and not told else rule.made(told)
 
 
-def _find_lost(package: Package) -> None:
+def _find_lost(package: Package, contents: Contents) -> None:
     if not package.envelopes:
         package.wrong.add("keyring", "there is none")
+    if _ENTRIES_FILE not in contents.digests:
+        package.wrong.add("log", "there is no list of entries")
     if package.newest is None:
         package.wrong.add("head", "there is none that can be read")
     for size in sorted({size for size, _ in package.tokens} | package.cosignatures.keys()):
@@ -2804,8 +2847,10 @@ def _judge_links(package: Package) -> tuple[str, bool]:
     return "", False
 
 
-def _judge_later(package: Package, walk: Walk, firsts: dict[str, Receipt]) -> None:
+def _judge_later(package: Package, walk: Walk) -> None:
     """Receipts that were asked for later, in the log's order, each beside the one before of the same key."""
+    older = package.older.package.receipts if package.older else {}
+    firsts = {key: receipt for key, (_, receipt) in (*older.items(), *package.receipts.items())}
     for index, receipt in walk.later:
         problems = [*receipt.problems()]
         if receipt.key in firsts:
@@ -2839,9 +2884,9 @@ def _broken_times(anchors: Iterable[Anchor], times: Mapping[int, datetime]) -> I
     """Since no entry goes back in time, the two beside the anchored size stand for all below and above it."""
     for size, at, authority in anchors:
         below, above = times.get(size - 1), times.get(size)
-        if below and below > at + _CLOCKS:
+        if below and below - at > _CLOCKS:
             yield f"entry {size - 1} claims to be logged after {authority} had seen it"
-        if above and above < at - _CLOCKS:
+        if above and at - above > _CLOCKS:
             yield f"entry {size} claims to be logged before {authority} saw the log without it: it was back-dated"
 
 
@@ -2870,44 +2915,23 @@ def _cosigned(package: Package, witness: Witness) -> Iterator[Anchor]:
                 package.wrong.add("witnesses", f"{witness.name}, size {size}: {error}")
 
 
-def _judge_before(package: Package, path: Path, entries: str, firsts: dict[str, Receipt]) -> tuple[str, bool]:
-    """Hold the log beside that of an older package; what could not be checked, and whether it counts."""
-    given = package.given
-    if given.before is None:
-        return "no older package was given (--before): whether the log was written anew since is not known", False
-    try:
-        older = check_package(given.before, replace(given, before=None, proof=None, receipt=None))
-        package.wrong.add("previous", *_changes_since(older, package, path, entries))
-    except ArchiveDamaged as error:
-        package.wrong.add("previous", f"{given.before.name}: {error}")
-        return "", False
-    for key, (_, receipt) in older.package.receipts.items():
-        firsts.setdefault(key, receipt)
-    return "", False
-
-
-def _changes_since(older: Checked, package: Package, path: Path, entries: str) -> Iterator[str]:
-    if older.report.verdict == "fail":
-        yield "the older package does not hold by itself: check it alone"
+def _changes_since(older: Checked | None, package: Package, path: Path, entries: str) -> Iterator[str]:
+    """Where the log is not that of the older package, continued."""
+    if older is None:
+        return
     digests = older.package.ring.digests
     if package.ring.digests[: len(digests)] != digests:
         yield "the keyring is not the older one continued"
-    given = package.given
+    if older.is_named_by(package.previous) and (package.previous or {})["sha256"] != digest_of(older.report.bundle):
+        yield "previous.json names another package of that name than the one given"
+    limits = package.given.limits or PACKAGE_LIMITS
     with open_plain(older.report.bundle) as first, open_plain(path) as second:
-        limits = given.limits or PACKAGE_LIMITS
         pairs = itertools.zip_longest(entry_lines(first, limits, older.entries), entry_lines(second, limits, entries))
         for index, (old, new) in enumerate(pairs):
             if old is not None and old != new:
                 change = "is another" if new is not None else "is gone"
                 yield f"entry {index} of the older package {change} here: the log was cut, forked or written anew"
                 return
-    yield from _wrong_previous(older, package)
-
-
-def _wrong_previous(older: Checked, package: Package) -> Iterator[str]:
-    named, folder = package.previous, older.report.bundle.name.removesuffix(".tar.gz")
-    if named and named["name"].removesuffix(".tar.gz") == folder and named["sha256"] != digest_of(older.report.bundle):
-        yield f"previous.json names another {folder} than the one given"
 
 
 def digest_of(path: Path) -> str:
@@ -2951,7 +2975,7 @@ def _ranges(package: Package, size: int) -> Iterator[str]:
         below = 0
         for anchor in sorted(found):
             if anchor.size > below:
-                when = f"at {write_time(anchor.at)} by {anchor.authority}"
+                when = f"at {write_time(anchor.at)} by {anchor.who}"
                 yield f"entries {below} to {anchor.size - 1} were {word} {when}"
                 below = anchor.size
         if below < size:
