@@ -3,7 +3,7 @@
 Promise: every text in it is one printable line, whatever was sealed, so that no form has to care.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from muster.report.wording import printable, shortened
@@ -79,6 +79,7 @@ class Section:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "paragraphs", tuple(map(printable, self.paragraphs)))
+        object.__setattr__(self, "note", printable(self.note))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +104,14 @@ class Document:
     when: str
     counts: tuple[Count, ...] = ()
     sections: tuple[Section, ...] = ()
-    footer: tuple[str, ...] = field(default=())
+    footer: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("kind", "name", "heading", "when"):
+            object.__setattr__(self, name, line(getattr(self, name)))
+        object.__setattr__(self, "sentences", tuple(map(printable, self.sentences)))
 
     @property
     def title(self) -> str:
         """For the window's or the file's title."""
-        return f"{line(self.name)}: {line(self.heading)}"
+        return f"{self.name}: {self.heading}"

@@ -42,6 +42,8 @@ def make_package(inputs: PackageInputs, signer: "Signer", destination: Path) -> 
 
     Raises `EvidenceError` when the log does not fit its head or a name is too long, `SealError` when a file changes.
     """
+    if not is_portable(inputs.name) or "/" in inputs.name or inputs.name.startswith("."):
+        raise EvidenceError(f"{inputs.name!r} is no name for a package", "use letters, digits and ._+=,@-, 100 at most")
     durable.make_folders(destination)
     with tempfile.TemporaryDirectory(prefix=f".{inputs.name}.work-", dir=destination) as work:
         folder = Path(work)
