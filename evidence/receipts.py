@@ -19,7 +19,7 @@ from evidence.stores import NotThere, Receipt, Store
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer  # type: ignore[attr-defined]  # re-exported without saying so
 
-_FOLDER: Final = "receipts/"
+FOLDER: Final = "receipts/"
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
@@ -57,7 +57,7 @@ class PutReceipt:
 
 def receipt_key(key: str) -> str:
     """Where the receipt of what is kept under `key` is kept."""
-    return f"{_FOLDER}{key}.dsse.json"
+    return f"{FOLDER}{key}.dsse.json"
 
 
 def ask(store: Store, key: str, version: str | None, sha256: str, where: str, now: datetime) -> PutReceipt:

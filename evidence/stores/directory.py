@@ -60,6 +60,11 @@ class DirectoryStore:
             raise too_large(key, self.root, limit)
         return content
 
+    def digest(self, key: str, version: str | None = None) -> str:
+        """As `Store.digest`."""
+        with self._open(key, version) as source:
+            return durable.digest(source)[0]
+
     def keys(self, prefix: str = "", after: str = "") -> tuple[str, ...]:
         """As `Store.keys`."""
         with _disk_errors(self.root):

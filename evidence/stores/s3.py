@@ -89,13 +89,8 @@ class S3Store:
 
     def get(self, key: str, to: Path, version: str | None = None) -> str:
         """As `Store.get`."""
-        assert_key(key)
-        digest = hashlib.sha256()
-        with s3_errors(self.url(key)), durable.replacing(to) as out:
-            for piece in self._body(key, version).iter_chunks(durable.CHUNK):
-                digest.update(piece)
-                out.write(piece)
-        return digest.hexdigest()
+        with durable.replacing(to) as out:
+            return self._bring(key, version, out)
 
     def read(self, key: str, version: str | None = None, *, limit: int = READ_LIMIT) -> bytes:
         """As `Store.read`."""
@@ -103,8 +98,12 @@ class S3Store:
         with s3_errors(self.url(key)):
             content = self._body(key, version).read(limit + 1)
         if len(content) > limit:
-            raise too_large(key, self.url(""), limit)
+            raise too_large(key, self.where, limit)
         return content
+
+    def digest(self, key: str, version: str | None = None) -> str:
+        """As `Store.digest`."""
+        return self._bring(key, version, None)
 
     def keys(self, prefix: str = "", after: str = "") -> tuple[str, ...]:
         """As `Store.keys`."""
@@ -134,7 +133,7 @@ class S3Store:
         """Keep a version until later than now promised, in the same mode. Raises `StoreError` if that is sooner."""
         held = self.head(key, version)
         if held is None:
-            raise not_there(key, self.url(""))
+            raise not_there(key, self.where)
         if held.locked_until is not None and until < held.locked_until:
             raise StoreError(
                 f"{key} is kept until {held.locked_until:%Y-%m-%d %H:%M:%S} UTC, longer than asked",
@@ -174,9 +173,9 @@ class S3Store:
             version = self._create(key, body, sha256)
         receipt = self.head(key, version)
         if receipt is None:
-            raise not_there(key, self.url(""))
+            raise not_there(key, self.where)
         if receipt.sha256 != sha256:
-            raise already_different(key, self.url(""))
+            raise already_different(key, self.where)
         return replace(receipt, created=version is not None)
 
     def _create(self, key: str, body: BinaryIO | bytes, sha256: str) -> str | None:
@@ -198,6 +197,16 @@ class S3Store:
             raise
         return answer.get("VersionId", "")
 
+    def _bring(self, key: str, version: str | None, out: BinaryIO | None) -> str:
+        assert_key(key)
+        digest = hashlib.sha256()
+        with s3_errors(self.url(key)):
+            for piece in self._body(key, version).iter_chunks(durable.CHUNK):
+                digest.update(piece)
+                if out is not None:
+                    out.write(piece)
+        return digest.hexdigest()
+
     def _body(self, key: str, version: str | None) -> "StreamingBody":
         answer = self.client.get_object(Bucket=self.bucket, Key=self.name(key), **_pinned(version))
         self._assert_version(key, answer, version)
@@ -206,7 +215,7 @@ class S3Store:
     def _assert_version(self, key: str, answer: Any, asked: str | None) -> None:
         """A bucket that keeps no versions may answer with what it has, whichever was asked for."""
         if asked and _version_id(answer) != asked:
-            raise not_there(key, self.url(""))
+            raise not_there(key, self.where)
 
     def _retention(self) -> dict[str, Any]:
         if (self.lock_days is None and not self.legal_hold) or not self._bucket_locks():
@@ -260,10 +269,7 @@ class S3Store:
         checksum = found.get("ChecksumSHA256", "")
         if checksum and "-" not in checksum:
             return base64.b64decode(checksum).hex()
-        digest = hashlib.sha256()
-        for piece in self._body(key, found.get("VersionId")).iter_chunks(durable.CHUNK):
-            digest.update(piece)
-        return digest.hexdigest()
+        return self.digest(key, _version_id(found))
 
     def _key(self, name: str) -> str:
         return name.removeprefix(self.name(""))

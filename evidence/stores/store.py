@@ -88,6 +88,10 @@ class Store(Protocol):
         """The bytes under `key`. Raises `NotThere`; `StoreError` when there are more than `limit`."""
         ...
 
+    def digest(self, key: str, version: str | None = None) -> str:
+        """SHA-256 (hex) of the bytes under `key`, computed from them here and now. Raises `NotThere`."""
+        ...
+
     def keys(self, prefix: str = "", after: str = "") -> tuple[str, ...]:
         """All keys that begin with `prefix` and come after the key `after`, sorted."""
         ...

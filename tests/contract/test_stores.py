@@ -66,6 +66,7 @@ def test_what_is_put_comes_back(store: Store, file: File, tmp_path: Path, conten
     assert (receipt.key, receipt.sha256, receipt.size) == ("runs/r1.tar.gz", digest, len(content))
     assert store.head("runs/r1.tar.gz") == replace(receipt, created=False)
     assert store.get("runs/r1.tar.gz", tmp_path / "back") == digest
+    assert store.digest("runs/r1.tar.gz") == store.digest("runs/r1.tar.gz", receipt.version) == digest
     assert (tmp_path / "back").read_bytes() == content
 
 
@@ -318,7 +319,11 @@ def test_every_version_is_listed(store: Store) -> None:
 def test_a_version_that_is_not_there_is_nothing(store: Store, tmp_path: Path) -> None:
     store.put_bytes("r1", b"a bundle")
     assert store.head("r1", "0" * 32) is None
-    for call in (lambda: store.read("r1", "0" * 32), lambda: store.get("r1", tmp_path / "back", "0" * 32)):
+    for call in (
+        lambda: store.read("r1", "0" * 32),
+        lambda: store.get("r1", tmp_path / "back", "0" * 32),
+        lambda: store.digest("r1", "0" * 32),
+    ):
         with pytest.raises(NotThere):
             call()
     assert not (tmp_path / "back").exists()
