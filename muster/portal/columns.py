@@ -12,15 +12,10 @@ from muster.cadence.controls import INTERNAL
 from muster.portal.details import SHARD
 from muster.portal.gaps import unrecorded
 from muster.portal.model import PortalData, PortalPlan
-from muster.portal.reading import UNKNOWN, UNSEALED, Measured, Run, by_plan, text
+from muster.portal.outcomes import OUTCOMES, TONES, UNSEALED
+from muster.portal.reading import Measured, Run, by_plan, text
 from muster.portal.support import supported_by
-from muster.verdict import Outcome
 
-OUTCOMES = (
-    UNSEALED, Outcome.MISSED.value, Outcome.FAILED.value, UNKNOWN, Outcome.ABORTED.value, Outcome.REFUSED.value,
-    Outcome.INCONCLUSIVE.value, Outcome.WAIVED.value, Outcome.PASSED.value,
-)  # fmt: skip
-"""Every word for how a slot ended, the gravest first: several slots in one cell of the calendar show the first."""
 _COLUMNS = ("entry", "run", "plan", "outcome", "due", "controls", "supports", "rto", "rtoLimit", "rpo", "rpoLimit")
 
 
@@ -45,8 +40,9 @@ class _Index:
         self.known = {control.id: control for control in data.controls}
         self.open: dict[str, list[int]] = {}
         self.rows = [self._row(run) for run in runs]
-        self.rows += [self._unlogged(text(each.plan), each.due, text(each.run), ()) for each in data.waiting]
-        own = by_plan(runs)
+        own, promised = by_plan(runs), {plan.name: tuple(map(text, plan.controls)) for plan in data.plans}
+        for each in data.waiting:
+            self.rows.append(self._unlogged(text(each.plan), each.due, text(each.run), promised.get(each.plan, ())))
         for plan in data.plans:
             self._add_unrecorded(plan, own[text(plan.name)])
 
@@ -56,6 +52,7 @@ class _Index:
         return {
             "at": _seconds(self.data.at),
             "outcomes": OUTCOMES,
+            "tones": TONES,
             "plans": self._plans(),
             "controls": [self._control(name) for name in self.controls],
             "together": list(self.together),

@@ -17,12 +17,13 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from muster.portal import wording
-from muster.portal.columns import OUTCOMES, index_of
+from muster.portal.columns import index_of
 from muster.portal.coverage import keys_of, ranges_of, witnesses_of
 from muster.portal.details import dumped, shards_of
 from muster.portal.downloads import csv_of, json_of
 from muster.portal.gaps import gaps_of
 from muster.portal.model import PortalData
+from muster.portal.outcomes import OUTCOMES
 from muster.portal.reading import Run, packages_of, runs_of
 
 NEWEST = 50

@@ -16,15 +16,13 @@ from evidence.names import is_portable
 from evidence.statement import canonical
 from evidence.verify import leaf_hash
 from muster.portal.model import LogEntry, PortalData, Record
+from muster.portal.outcomes import UNKNOWN
 from muster.report.wording import NOT_ASKED, printable
 from muster.verdict import Outcome, Verdict
 
-UNKNOWN = "unknown"
-"""Stands for an outcome that Muster does not know."""
-UNSEALED = "unsealed"
-"""Stands for the outcome of a slot that has no sealed record."""
 NAME, TEXT = 300, 4_000
 """Characters that are shown of a name, and of anything longer."""
+NAMELESS = "without a name"
 _MOST = 200
 """Findings, measures or controls of one run that are shown."""
 _LATE = timedelta(days=1)
@@ -210,8 +208,8 @@ def _run(logged: LogEntry, data: PortalData) -> Run:
     opened, outcome = moment(seal.get("openedAt")), entry.get("outcome")
     return Run(
         **common,
-        run=text(entry.get("run")),
-        plan=text(entry.get("plan")),
+        run=text(entry.get("run")) or NAMELESS,
+        plan=text(entry.get("plan")) or NAMELESS,
         kind=text(seal.get("kind")),
         outcome=str(outcome) if isinstance(outcome, str) and outcome in _OUTCOMES else UNKNOWN,
         due=moment(entry.get("scheduledAt")) or opened or common["logged"],
@@ -226,7 +224,7 @@ def _run(logged: LogEntry, data: PortalData) -> Run:
 
 def _package(logged: LogEntry, data: PortalData) -> Package:
     common = _sealed(logged, data)
-    return Package(**common, name=text(logged.entry.get("name")), period=_period(common["seal"].get("period")))
+    return Package(**common, name=text(logged.entry.get("name")) or NAMELESS, period=_period(common["seal"].get("period")))
 
 
 def _period(value: Any) -> str:

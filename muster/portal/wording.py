@@ -5,27 +5,14 @@ Promises: no outcome is told by colour alone; a run "supports" controls or "does
 
 from collections.abc import Sequence
 
-from muster.portal.columns import OUTCOMES
 from muster.portal.gaps import MEANINGS, Gap, Lack, counted, minute
 from muster.portal.model import Probe
-from muster.portal.reading import UNKNOWN, UNSEALED, Measured, Run, text
+from muster.portal.outcomes import OUTCOMES, TONES, UNKNOWN, UNSEALED
+from muster.portal.reading import Measured, Run, text
 from muster.quantity import count_of, format_seconds
 
 __all__ = ["MEANINGS", "OUTCOMES", "TONES", "counted", "format_seconds", "minute", "text"]
 
-TONES = {
-    UNSEALED: "fail",
-    "missed": "fail",
-    "failed": "fail",
-    UNKNOWN: "fail",
-    "aborted": "inconclusive",
-    "refused": "inconclusive",
-    "inconclusive": "inconclusive",
-    "waived": "not-asked",
-    "passed": "pass",
-    "due": "not-asked",
-}
-"""The verdict whose colour an outcome wears. Its shape is its own: `mark-OUTCOME` in the page."""
 GAP_MARKS = {
     Gap.CONTRADICTED: UNKNOWN,
     Gap.UNSEALED: UNSEALED,

@@ -14,8 +14,6 @@
   const rowOf = new Map(every.filter((row) => runs.entry[row] !== null).map((row) => [runs.entry[row], row]));
   const PASSED = outcomes.indexOf("passed"), WAIVED = outcomes.indexOf("waived");
   const NOTHING = "Nothing matches what was chosen.";
-  const TONES = { passed: "pass", waived: "not-asked", due: "not-asked", aborted: "inconclusive", refused: "inconclusive",
-    inconclusive: "inconclusive", pass: "pass", "not asked": "not-asked" };
   const SIGNS = { pass: "✓", fail: "✕", inconclusive: "?", "not asked": "–" };
 
   // --- Words: as muster.quantity and muster.deck.wording have them ---
@@ -60,7 +58,7 @@
     fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
   const bdi = (text) => el("bdi", {}, text);
   const mark = (word) => svg("svg", { class: "mark", "aria-hidden": "true" }, svg("use", { href: `#mark-${word}` }));
-  const sign = (word) => el("span", { class: `sign ${TONES[word] || "fail"}` }, mark(word), ` ${word}`);
+  const sign = (word) => el("span", { class: `sign ${data.tones[word]}` }, mark(word), ` ${word}`);
   const terms = (pairs) => pairs.map(([label, value]) => {
     const [, digest, rest] = value.match(/^([0-9a-f]{64})?(.*)$/);
     return el("div", {}, el("dt", {}, label), el("dd", {}, digest ? el("code", {}, digest) : "", bdi(rest)));
@@ -238,6 +236,8 @@
     },
   };
 
+  let drawnWidth = 0;
+
   /** The columns in sight, each a day, week or month; `view.back` counts pages from the newest, -1 is ahead of it. */
   function columnsOf(place, hasNext) {
     const unit = UNITS[view.unit], names = place.clientWidth > 640 ? 176 : 0;
@@ -245,6 +245,7 @@
     const newest = unit.of(Math.min(data.at, startOfDay(chosen.until) || Infinity));
     const first = found.reduce((least, row) => Math.min(least, runs.due[row] ?? least), data.at);
     const oldest = lastPage(newest - unit.of(first) + 1, width), last = newest - view.back * width;
+    drawnWidth = place.clientWidth;
     place.style.setProperty("--columns", width);
     pager("calendar-pager", {
       words: `${day(unit.start(last - width + 1))} to ${day(unit.start(last + 1) - DAY)}`, labels: ["Earlier", "Later"],
@@ -290,7 +291,8 @@
     const heads = columns.map((column, place) => {
       const isFirst = !place || group(column) !== group(columns[place - 1]);
       const name = isMonths ? column.from.slice(0, 4) : MONTHS[Number(column.from.slice(5, 7)) - 1];
-      const head = headCell(el("span", { class: "unseen" }, isMonths ? column.from.slice(0, 7) : `${view.unit} of ${column.from}`),
+      const whole = isMonths ? column.from.slice(0, 7) : `${view.unit} of ${column.from}`;
+      const head = headCell(el("span", { class: "unseen" }, whole),
         el("span", { "aria-hidden": "true", class: "group" }, isFirst ? name : ""),
         el("span", { "aria-hidden": "true" }, isMonths ? column.from.slice(5, 7) : column.from.slice(8)));
       head.className = `${isFirst ? "first" : ""} ${column.isNow ? "now" : ""}`;
@@ -318,7 +320,7 @@
     const told = [...times.keys()].sort((a, b) => a - b).map((each) => `${times.get(each)} ${outcomes[each]}`).join(", ");
     const isOpened = isOne && runs.entry[rows[0]] !== null, { name } = plans[plan];
     return el("a", {
-      class: `sign ${TONES[word] || "fail"}`, tabindex: -1, "data-column": n,
+      class: `sign ${data.tones[word]}`, tabindex: -1, "data-column": n,
       href: isOpened ? `#run/${runs.entry[rows[0]]}` : address({ plan: name, from, until }),
       "aria-label": isOne ? `${name}, ${minute(runs.due[rows[0]])}: ${word}` : `${name}, ${from} to ${until}: ${told}`,
     }, mark(word), isOne ? "" : el("span", { class: "times" }, counted(rows.length)));
@@ -327,7 +329,8 @@
   /** Arrow keys go from slot to slot; only one of them is a stop of the Tab key. */
   function moveInCalendar(event) {
     const here = event.target.closest("a[data-column]");
-    const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], Home: [-1e9, 0], End: [1e9, 0] };
+    const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1],
+      Home: [-Infinity, 0], End: [Infinity, 0] };
     if (!here || !ways[event.key]) return;
     event.preventDefault();
     const [aside, down] = ways[event.key];
@@ -388,17 +391,18 @@
     const y = (value) => BASE - ((BASE - TOP) * value) / top;
     const over = measured.filter((row) => limits[row] !== null && runs[name][row] > limits[row]).length;
     const title = name.toUpperCase(), middle = [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
-    const told = `${title} of ${plans[plan].name}: ${many(measured.length, "run", "runs")} from ${day(from)} to ${day(to)}, `
-      + `the newest ${beside(runs[name][newest], limit)}, the median ${seconds(middle)}, the longest ${seconds(worst)}, `
-      + `${over} beyond the objective`;
+    const told = `${title} of ${plans[plan].name}: ${many(measured.length, "run", "runs")} from ${day(from)} to ${day(to)},`
+      + ` the newest ${beside(runs[name][newest], limit)}, the median ${seconds(middle)}, the longest ${seconds(worst)},`
+      + ` ${over} beyond the objective`;
+    const path = `M${measured.map((row) => `${x(row).toFixed(2)} ${y(runs[name][row]).toFixed(1)}`).join("L")}`;
+    const label = (attributes, text) => svg("text", { class: "label", y: BASE + 17, ...attributes }, text);
     const plot = svg("svg", { role: "img", "aria-label": told, class: "trend", width: "100%", height: HEIGHT },
       svg("line", { class: "base", x1: 0, x2: "100%", y1: BASE, y2: BASE }),
       svg("svg", { width: "100%", height: HEIGHT, viewBox: `0 0 100 ${HEIGHT}`, preserveAspectRatio: "none" },
         isShown ? svg("path", { class: "limit", d: steps(measured, limits, x, y) }) : "",
-        svg("path", { class: "path", d: `M${measured.map((row) => `${x(row).toFixed(2)} ${y(runs[name][row]).toFixed(1)}`).join("L")}` })),
-      isShown && limit ? svg("text", { class: "label", x: 0, y: Math.max(10, y(limit) - 5) }, `objective ${span(limit)}`) : "",
-      svg("text", { class: "label", x: 0, y: BASE + 17 }, day(from)),
-      from === to ? "" : svg("text", { class: "label", x: "100%", y: BASE + 17, "text-anchor": "end" }, day(to)),
+        svg("path", { class: "path", d: path })),
+      isShown && limit ? label({ x: 0, y: Math.max(10, y(limit) - 5) }, `objective ${span(limit)}`) : "",
+      label({ x: 0 }, day(from)), from === to ? "" : label({ x: "100%", "text-anchor": "end" }, day(to)),
       ...points(rows, measured, name, x, y));
     return el("figure", {}, el("figcaption", {}, el("b", {}, title), ` ${beside(runs[name][newest], limit)}`,
       el("span", { class: "quiet" }, over ? `, ${over} of ${counted(measured.length)} beyond` : "")), plot,
@@ -445,13 +449,14 @@
       .filter((place) => !chosen.control || controls[place].id === chosen.control)
       .sort((a, b) => (controls[a].id < controls[b].id ? -1 : 1));
     const heads = ["Control", "Asks for", "At least every", "Supported by", "Not shown by", "Newest support"];
-    byId("controls-list").replaceChildren(shown.length
-      ? table({ class: "controls", "aria-label": "Controls that the chosen runs name" }, heads.map((head) => headCell(head)),
-        shown.map((place) => controlRow(controls[place], tally[place])))
-      : el("p", {}, "The chosen runs name no controls."));
+    const lines = shown.map((place) => controlRow(controls[place], tally[place]));
+    byId("controls-list").replaceChildren(lines.length
+      ? table({ class: "controls", "aria-label": "Controls named by what was chosen" }, heads.map((each) => headCell(each)), lines)
+      : el("p", {}, "What was chosen names no controls."));
   }
 
   function controlRow(control, { supports, not, newest }) {
+    const newestLink = () => el("a", { href: `#run/${runs.entry[newest]}` }, day(runs.due[newest]));
     return el("tr", { role: "row" },
       rowHead("", bdi(control.id)),
       cell("Asks for", bdi(control.words), el("span", { class: "quiet small" }, ` ${control.source}`)),
@@ -460,7 +465,7 @@
         ? el("a", { href: address({ control: control.id, outcome: "passed" }) }, many(supports, "run", "runs"))
         : el("span", { class: "sign fail" }, "no run")),
       cell("Not shown by", not ? many(not, "slot", "slots") : "–"),
-      cell("Newest support", newest === null ? "–" : el("a", { href: `#run/${runs.entry[newest]}` }, day(runs.due[newest]))));
+      cell("Newest support", newest === null ? "–" : newestLink()));
   }
 
   // --- One run ---
@@ -484,30 +489,37 @@
     return shards.get(number).then((part) => part[entry] || Promise.reject());
   }
 
+  const UNLOADED = "Its details could not be loaded: the folder “runs” has to be beside this page, and as new as it is.";
+
   async function openRun(entry) {
-    const row = rowOf.get(entry), isKnown = row !== undefined;
-    const title = byId("one-title"), head = byId("one-head");
-    const word = isKnown ? outcomes[runs.outcome[row]] : "unknown", plan = isKnown ? plans[runs.plan[row]] : null;
-    head.className = TONES[word] || "fail";
-    title.children[0].replaceChildren(...(plan ? [`${plan.kind} drill `, el("b", {}, bdi(plan.name))] : [`entry ${entry}`]));
-    title.children[1].textContent = isKnown ? word[0].toUpperCase() + word.slice(1) : "No such run";
-    head.querySelector(".support").textContent = isKnown ? support(row) : "This page knows no run with this entry of the log.";
-    head.querySelector(".when").replaceChildren(...(isKnown ? [`due ${minute(runs.due[row])} UTC · `,
-      el("code", {}, bdi(runs.run[row]))] : []));
-    byId("beside").replaceChildren(...(isKnown ? neighbours(row) : []));
+    const row = rowOf.get(entry), state = byId("one-state");
+    fillHead(row, entry);
     byId("one-warnings").replaceChildren();
     byId("one-body").hidden = true;
-    byId("one-state").textContent = isKnown ? "Loading its details." : "";
-    turnTo(title.textContent.trim());
-    if (!isKnown) return;
+    state.textContent = row === undefined ? "" : "Loading its details.";
+    turnTo(byId("one-title").textContent.trim());
+    if (row === undefined) return;
     try {
       const details = await detailsOf(entry);
       if (location.hash !== `#run/${entry}`) return;
-      fillRun(row, entry, details);
-      byId("one-state").textContent = "";
+      fillRun(entry, details);
+      state.textContent = "";
     } catch {
-      byId("one-state").textContent = "Its details could not be loaded: the folder “runs” has to be beside this page, and as new as it. Load the page again.";
+      state.textContent = UNLOADED;
     }
+  }
+
+  function fillHead(row, entry) {
+    const head = byId("one-head"), [kind, ending] = byId("one-title").children;
+    const isKnown = row !== undefined, word = isKnown ? outcomes[runs.outcome[row]] : "no such run";
+    const plan = isKnown ? plans[runs.plan[row]] : null;
+    head.className = isKnown ? data.tones[word] : "fail";
+    kind.replaceChildren(...(isKnown ? [`${plan.kind} drill `, el("b", {}, bdi(plan.name))] : [`entry ${counted(entry)}`]));
+    ending.textContent = word[0].toUpperCase() + word.slice(1);
+    head.querySelector(".support").textContent = isKnown ? support(row) : "This page knows no run at this entry of the log.";
+    head.querySelector(".when").replaceChildren(...(isKnown ? [`due ${minute(runs.due[row])} UTC · `,
+      el("code", {}, bdi(runs.run[row]))] : []));
+    byId("beside").replaceChildren(...(isKnown ? neighbours(row) : []));
   }
 
   function support(row) {
@@ -528,13 +540,18 @@
       .flatMap(([word, other]) => [" · ", el("a", { href: `#run/${runs.entry[other]}` }, `${word} run of this plan`)]);
   }
 
-  function fillRun(row, entry, details) {
-    const warnings = [];
-    if (details.quarrel) warnings.push(["fail", "Contradicted: ", details.quarrel]);
-    if (!details.isRead) warnings.push(["fail", "Not read: ", "its bundle was not read when this page was drawn, so its findings are not shown."]);
-    if (details.isLate) warnings.push(["inconclusive", "Sealed late: ", "logged more than a day after it ended; until then only its runner vouched for its times."]);
-    byId("one-warnings").replaceChildren(...warnings.map(([tone, word, text]) =>
-      el("li", {}, el("b", { class: `sign ${tone}` }, word), bdi(text))));
+  function warningsOf({ quarrel, isRead, isLate }) {
+    const all = [
+      [quarrel, "fail", "Contradicted:", quarrel],
+      [!isRead, "fail", "Not read:", "its bundle was not read when this page was drawn, so its findings are not shown"],
+      [isLate, "inconclusive", "Sealed late:", "more than a day after it ended; until then only its runner vouched for its times"],
+    ];
+    return all.filter(([is]) => is).map(([, tone, word, text]) =>
+      el("li", {}, el("b", { class: `sign ${tone}` }, word), " ", bdi(text)));
+  }
+
+  function fillRun(entry, details) {
+    byId("one-warnings").replaceChildren(...warningsOf(details));
     showPart("one-measures", details.measures.length, ".measures", details.measures.map(measureItem));
     const gravity = ["fail", "inconclusive", "pass", "not asked"];
     const findings = [...details.findings].sort((a, b) => gravity.indexOf(a[1]) - gravity.indexOf(b[1]));
@@ -553,12 +570,13 @@
     byId(id).querySelector(inner).replaceChildren(...children);
   }
 
-  const verdict = (word) => el("span", { class: `sign ${TONES[word] || word}` },
+  const verdict = (word) => el("span", { class: `sign ${word.replace(" ", "-")}` },
     el("span", { "aria-hidden": "true" }, SIGNS[word]), ` ${word}`);
 
   function measureItem([name, measured, objective, word, note]) {
-    return el("li", {}, el("h3", {}, bdi(name)),
-      el("p", { class: measured === null ? "measured none" : "measured" }, measured === null ? "not measured" : seconds(measured)),
+    const told = measured === null ? el("p", { class: "measured none" }, "not measured")
+      : el("p", { class: "measured" }, seconds(measured));
+    return el("li", {}, el("h3", {}, bdi(name)), told,
       el("p", {}, objective === null ? "no objective " : `objective ${span(objective)} `, verdict(word)),
       note ? el("p", { class: "note" }, bdi(note)) : "");
   }
@@ -571,9 +589,9 @@
   }
 
   function fillFiles(entry, { key, sha256 }) {
-    const files = key ? [["the bundle", key], ["its proof", `proofs/${key}.tlog-proof`], ["its receipt", `receipts/${key}.dsse.json`]] : [];
-    byId("one-files").replaceChildren(...(key ? files.flatMap(([label, path], n) =>
-      [n === 0 ? "" : n === 1 ? ", " : " and ", el("a", { href: `../${path}`, download: "" }, label)]) : ["nothing: its key is not portable"]));
+    const link = (label, path) => el("a", { href: `../${path}`, download: "" }, label);
+    byId("one-files").replaceChildren(...(key ? [link("the bundle", key), ", ", link("its proof", `proofs/${key}.tlog-proof`),
+      " and ", link("its receipt", `receipts/${key}.dsse.json`)] : ["nothing, since its key is not portable"]));
     const name = key.split("/").pop().replace(/\.tar\.gz$/, "");
     byId("one-commands").textContent = key && sha256 ? byId("commands").content.textContent
       .replaceAll("{RUN}", name).replaceAll("{ENTRY}", entry).replaceAll("{SHA256}", sha256) : "";
@@ -607,6 +625,7 @@
 
   function follow() {
     const hash = location.hash.slice(1), wasOne = !byId("one").hidden, isList = hash === "" || hash.startsWith("?");
+    if (hash === "content") return;
     if (/^run\/\d+$/.test(hash)) {
       openRun(Number(hash.slice(4)));
       return;
@@ -631,11 +650,11 @@
 
   function warnIfOld() {
     const now = Date.now() / 1000, since = Math.floor((now - data.at) / DAY);
-    const come = plans.reduce((sum, plan) => sum + plan.next.filter((at) => at <= now).length, 0);
+    const come = plans.reduce((sum, plan) => sum + plan.next.filter((at) => at > data.at && at <= now).length, 0);
     if (since < 1 && !come) return;
     byId("stale").hidden = false;
-    byId("stale").textContent = `This page was drawn ${since < 1 ? "today" : `${many(since, "day", "days")} ago`}`
-      + `${come ? `; at least ${many(come, "slot has", "slots have")} come due since, and how they ended is not here` : ""}.`;
+    const due = come ? `; since then at least ${many(come, "slot", "slots")} came due, whose end is not told here` : "";
+    byId("stale").textContent = `This page was drawn ${since < 1 ? "today" : `${many(since, "day", "days")} ago`}${due}.`;
   }
 
   function start() {
@@ -668,10 +687,8 @@
     calendar.addEventListener("keydown", moveInCalendar);
     calendar.addEventListener("focusin", tellCell);
     calendar.addEventListener("mouseover", tellCell);
-    let width = 0;
-    new ResizeObserver(([{ contentRect }]) => {
-      if (contentRect.width && contentRect.width !== width) showCalendar();
-      width = contentRect.width;
+    new ResizeObserver(() => {
+      if (calendar.clientWidth && calendar.clientWidth !== drawnWidth) showCalendar();
     }).observe(calendar);
     document.addEventListener("click", (event) => {
       const link = event.target.closest("#overview a[href^='#run/']");
