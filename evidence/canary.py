@@ -76,9 +76,14 @@ class Attempt:
     harm: str
 
     @property
+    def words(self) -> str:
+        """What was tried."""
+        return _WORDS[self.trial]
+
+    @property
     def reason(self) -> str:
         """Why this attempt speaks against the store; empty where it does not."""
-        told = f"it {_VERBS[self.answer]} to {_WORDS[self.trial]}"
+        told = f"it {_VERBS[self.answer]} to {self.words}"
         if self.harm:
             return f"{told}, and {self.harm}"
         if self.answer is Answer.REFUSED or self.note:

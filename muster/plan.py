@@ -28,7 +28,7 @@ from muster.spark.spec import SparkSpec
 from muster.strictyaml import read_model
 
 
-RESERVED = frozenset({"keys", "log", "packages", "portal", "proofs", "receipts", "records"})
+RESERVED = frozenset({"canaries", "keys", "log", "packages", "portal", "proofs", "receipts", "records"})
 """What no plan is named: the store keeps other evidence in folders of these names, beside one of each plan."""
 
 

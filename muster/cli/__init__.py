@@ -281,14 +281,28 @@ def notify_test(
 
 @app.command()
 def verify(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A sealed bundle, .tar.gz.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A sealed bundle or package, .tar.gz.")],
     key: Annotated[Path | None, typer.Option(help="The pinned public key; default: this installation's.")] = None,
+    proof: Annotated[Path | None, typer.Option(help="The bundle's .tlog-proof: is it in the log?")] = None,
+    keyring: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Key statements: later keys, and revoked ones.")
+    ] = None,
+    receipt: Annotated[Path | None, typer.Option(help="The bundle's receipt: did the store hold it?")] = None,
+    before: Annotated[
+        Path | None, typer.Option(metavar="PACKAGE", help="An older package of the same log: written anew since?")
+    ] = None,
+    linked: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where bundles lie that the package only links to.")
+    ] = None,
+    tsa_cert: Annotated[list[Path] | None, typer.Option(help="A certificate of a time-stamp authority.")] = None,
+    witness: Annotated[list[str] | None, typer.Option(metavar="VKEY", help="The key of a witness.")] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Check a sealed bundle offline, by a pinned key."""
-    from muster.cli.verify import verify
+    """Check a sealed bundle or package offline, by a pinned key."""
+    from muster.cli.verify import Beside, verify
 
-    return verify(bundle, key or settings().pinned_key_file, as_json=as_json)
+    beside = Beside(proof, keyring, receipt, before, linked, tuple(tsa_cert or ()), tuple(witness or ()))
+    return verify(bundle, key or settings().pinned_key_file, beside, as_json=as_json)
 
 
 @app.command()

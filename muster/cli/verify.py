@@ -1,28 +1,48 @@
-"""`muster verify` and `muster evidence key`: offline, with a pinned key. Imports no database and no client."""
+"""`muster verify`: offline, with a pinned key, by the very file that ships with every package."""
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from evidence.errors import KeyProblem
-from evidence.keys import ensure_key_pair
-from evidence.verify import Report, Unusable, report_json
-from evidence.verify import verify as verify_bundle
+from evidence.verify import (
+    Given,
+    Report,
+    Unusable,
+    check,
+    default_judge,
+    load_file,
+    load_key,
+    parse_vkey,
+    report_json,
+)
 from muster.report.wording import printable
-from muster.settings import Settings
 from muster.verdict import ExitCode
 
 _WORDS = {True: ("✓ ok", "green"), False: ("✕ fail", "bold red"), None: ("? not checked", "yellow")}
 _EXITS = {"pass": ExitCode.PASS, "fail": ExitCode.FAIL, "inconclusive": ExitCode.INCONCLUSIVE}
 
 
-def verify(bundle: Path, key: Path, *, as_json: bool) -> int:
+class Beside(NamedTuple):
+    """What may be given beside the bundle, to check more of it; as `verify.py` takes it."""
+
+    proof: Path | None = None
+    keyring: Path | None = None
+    receipt: Path | None = None
+    before: Path | None = None
+    linked: Path | None = None
+    certificates: tuple[Path, ...] = ()
+    witnesses: tuple[str, ...] = ()
+
+
+def verify(bundle: Path, key: Path, beside: Beside, *, as_json: bool) -> int:
     """Check the bundle or package and print every check."""
     try:
-        report = verify_bundle(bundle, key)
+        report = check(bundle, _given(key, beside))
     except Unusable as error:
         raise KeyProblem(error.message, error.advice) from error
     if as_json:
@@ -30,6 +50,25 @@ def verify(bundle: Path, key: Path, *, as_json: bool) -> int:
     else:
         _show(report, Console())
     return _EXITS[report.verdict]
+
+
+def _given(key: Path, beside: Beside) -> Given:
+    witnesses = {text: parse_vkey(text) for text in beside.witnesses}
+    for text, witness in witnesses.items():
+        if witness is None:
+            raise Unusable(f"{text!r} is no key of a witness", "write NAME+ID+KEY, of type 4")
+    return Given(
+        load_key(key),
+        default_judge,
+        None,
+        beside.proof,
+        beside.keyring,
+        beside.receipt,
+        beside.before,
+        beside.linked,
+        b"\n".join(map(load_file, beside.certificates)),
+        tuple(witness for witness in witnesses.values() if witness),
+    )
 
 
 def _show(report: Report, console: Console) -> None:
@@ -55,13 +94,3 @@ def _show(report: Report, console: Console) -> None:
         console.print(Text(vouched, "bold green"))
     for line in report.told if report.verdict != "fail" else ():
         console.print(f"What it says: {printable(line)}.", markup=False, highlight=False)
-
-
-def show_key(settings: Settings, *, only_path: bool) -> int:
-    """Print the public key: its path, and its id and PEM unless only the path is asked for."""
-    key = ensure_key_pair(settings.key_file)
-    print(settings.public_key_file)
-    if not only_path:
-        print(f"key id {key.key_id}")
-        print(key.pem.decode(), end="")
-    return ExitCode.PASS

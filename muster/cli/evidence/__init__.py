@@ -102,3 +102,46 @@ def revoke(
     from muster.cli.evidence.keys import revoke
 
     return revoke(settings(), key_id, reason, from_index)
+
+
+@app.command("probe")
+def probe(as_json: AsJson = False) -> int:
+    """Find out whether the store is WORM, by trying to destroy a locked canary; the result is sealed."""
+    from muster.cli.evidence.keeping import probe
+
+    return probe(settings(), as_json=as_json)
+
+
+@app.command("audit")
+def audit(
+    deep: Annotated[bool, typer.Option("--deep", help="Bring every bundle and compute its digest.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Hold what the store has against its receipts: markers, second versions, shortened locks, changed bytes."""
+    from muster.cli.evidence.keeping import audit
+
+    return audit(settings(), deep=deep, as_json=as_json)
+
+
+@app.command("link")
+def link(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or a package.")],
+    to: Annotated[str, typer.Option("--to", metavar="WHOM", help="For whom; goes into the log.")],
+    days: Annotated[float, typer.Option("--days", min=0.01, max=7, help="How long it holds.")] = 1,
+    as_json: AsJson = False,
+) -> int:
+    """Hand out an address for somebody without an account; that it was handed out is logged."""
+    from muster.cli.evidence.keeping import link
+
+    return link(settings(), run, days, to=to, as_json=as_json)
+
+
+@app.command("disclose")
+def disclose(
+    run: Annotated[str, typer.Argument(metavar="RUN")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="What was withheld, exactly.")],
+) -> int:
+    """Print what proves that this value, and no other, was withheld in a run's evidence."""
+    from muster.cli.evidence.disclosing import disclose
+
+    return disclose(settings(), run, value)

@@ -2,11 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from evidence.keys import load_public
 from evidence.log import Entry
+from evidence.statement import PredicateType
 from evidence.vault import Vault
 from muster.errors import UsageError
 from muster.notary.policy import read_policy
@@ -102,8 +102,8 @@ def pull(settings: Settings, wanted: Wanted, folder: Path, *, key: Path | None, 
         there = f", {len(brought) - new} were there already" if new < len(brought) else ""
         print(f"{count_of(new, 'file', 'files')} brought to {folder}{there}.")
         first = entries[0].fields["bundle"]["key"]
-        print(f"Check one: python3 {folder}/verify.py {folder}/{first} --key PINNED.pub --keyring {folder}/keys \\")
-        print(f"  --proof {folder}/proofs/{first}.tlog-proof --receipt {folder}/receipts/{first}.dsse.json")
+        print(f"Check one: cd {folder}; python3 verify.py {first} --key PINNED.pub \\")
+        print(f"  --keyring keys --proof proofs/{first}.tlog-proof --receipt receipts/{first}.dsse.json")
     return ExitCode.PASS
 
 
@@ -114,7 +114,9 @@ def _add_verifier(folder: Path) -> None:
 
 
 def _table(entries: Iterable[Entry]) -> Table:
-    table = Table("entry", "entered", "what", "outcome", box=None, pad_edge=False, header_style="dim")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("entry", "entered", "what", "outcome"):
+        table.add_column(column, overflow="fold", no_wrap=column == "outcome")
     for entry in entries:
         outcome = str(entry.fields.get("outcome", ""))
         row = (str(entry.index), moment(entry.logged_at), printable(_what(entry)))
@@ -122,15 +124,24 @@ def _table(entries: Iterable[Entry]) -> Table:
     return table
 
 
-_WHAT: dict[str, Callable[[dict[str, Any]], str]] = {
-    "run": lambda said: str(said["run"]),
-    "package": lambda said: f"package {said['name']}",
-    "record": lambda said: f"record {said['key']}",
+_RECORDS = {
+    PredicateType.KEY: "key statement",
+    PredicateType.PROBE: "probe of the store",
+    PredicateType.LINK: "link handed out",
+    PredicateType.PUT_RECEIPT: "receipt asked for again",
 }
 
 
 def _what(entry: Entry) -> str:
-    return _WHAT.get(entry.kind, lambda said: str(said.get("kind")))(entry.fields)
+    said = entry.fields
+    match entry.kind:
+        case "run":
+            return str(said["run"])
+        case "package":
+            return f"package {said['name']}"
+        case "record":
+            return _RECORDS.get(said["predicateType"], str(said["predicateType"]))
+    return entry.kind
 
 
 def parse_since(text: str) -> datetime | None:
