@@ -2067,7 +2067,7 @@ _SMALL = 1 << 20
 """Bytes of a file that stands alone: a record, a receipt, a head, a token."""
 _LATE = timedelta(days=1)
 """A run that was logged later than this after it ended was sealed late."""
-_ENTRIES_FILE = "data/log/entries.jsonl"
+_ENTRIES_FILE, _PREVIOUS_FILE = "data/log/entries.jsonl", "data/previous.json"
 _OUTCOMES = ("passed", "failed", "inconclusive", "aborted", "refused", "missed", "waived")
 _UNSEALED, _OPEN = "unsealed", "open"
 _ROW: Form = {
@@ -2829,8 +2829,9 @@ def _conclude(package: Package, contents: Contents, walk: Walk) -> Iterator[Proo
 def _find_lost(package: Package, contents: Contents) -> None:
     if not package.envelopes:
         package.wrong.add("keyring", "there is none")
-    if _ENTRIES_FILE not in contents.digests:
-        package.wrong.add("log", "there is no list of entries")
+    for check, name in (("log", _ENTRIES_FILE), ("previous", _PREVIOUS_FILE)):
+        if name not in contents.digests:
+            package.wrong.add(check, f"{name} is missing")
     if package.newest is None:
         package.wrong.add("head", "there is none that can be read")
     for size in sorted({size for size, _ in package.tokens} | package.cosignatures.keys()):
