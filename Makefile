@@ -10,7 +10,7 @@ PIP = .venv/bin/python -m pip install -qq --disable-pip-version-check --root-use
 # What the suite drills besides the wheels: pgBackRest, the PostgreSQL it knows, what reroutes clients, Patroni's store,
 # a clock that can be set apart, schedulers to hand over; and a browser for the report.
 DEBIAN = pgbackrest postgresql-15 haproxy pgbouncer etcd-server etcd-client faketime cron systemd \
-  dbus-user-session chromium
+  dbus-user-session softhsm2 chromium
 
 .PHONY: .venv drill test bench
 .DEFAULT_GOAL := drill
