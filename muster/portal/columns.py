@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from muster.cadence.controls import INTERNAL
+from muster.portal.coverage import checked
 from muster.portal.details import SHARD
 from muster.portal.gaps import unrecorded
 from muster.portal.model import PortalData, PortalPlan
@@ -56,7 +57,7 @@ class _Index:
             "plans": self._plans(),
             "controls": [self._control(name) for name in self.controls],
             "together": list(self.together),
-            "anchors": _anchors(self.data),
+            "anchors": [(size, who, _seconds(at)) for size, at, who in checked(self.data)],
             "shard": SHARD,
             "runs": dict(zip(_COLUMNS, columns, strict=True)),
         }
@@ -114,9 +115,3 @@ def _short(seconds: float | None) -> float | None:
 
 def _seconds(at: datetime | None) -> int | None:
     return int(at.timestamp()) if at else None
-
-
-def _anchors(data: PortalData) -> list[tuple[int, str, int | None]]:
-    good = (each for each in data.anchors if 0 < each.size <= data.size)
-    ordered = sorted(good, key=lambda each: (each.size, each.at, each.authority))
-    return [(each.size, text(each.authority), _seconds(each.at)) for each in ordered]

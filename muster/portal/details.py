@@ -86,12 +86,12 @@ def _receipt(run: Run) -> list[tuple[str, str]]:
         return []
     stored = run.stored
     mode, until = text(stored.get("lockMode")), moment(stored.get("lockedUntil"))
-    lock = f"{mode}{f', until {minute(until)}' if until else ', no end'}" if mode else "none"
+    lock = f"{mode}, until {minute(until)}" if mode and until else mode or "none"
     return _pairs(
         ("Asked", _at(moment(stored.get("askedAt")))),
         ("Store", text(stored.get("store"))),
         ("Version", text(stored.get("version"))),
-        ("Lock", lock),
+        ("Lock", f"{lock}, with a legal hold" if stored.get("legalHold") is True else lock),
         ("SHA-256", _compared(text(stored.get("sha256")), run.sha256)),
         ("Receipt SHA-256", run.receipt),
     )

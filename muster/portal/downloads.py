@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from muster.cadence.controls import Control
+from muster.portal.coverage import checked
 from muster.portal.gaps import Lack
 from muster.portal.model import PortalData
 from muster.portal.reading import Measured, Package, Run, text
@@ -42,7 +43,7 @@ def json_of(runs: Sequence[Run], packages: Sequence[Package], lacks: Sequence[La
         "schema": SCHEMA,
         "at": _at(data.at),
         "log": {
-            "origin": text(data.origin), "size": data.size, "root": text(data.root), "anchored": anchored_size(data),
+            "origin": text(data.origin), "size": data.size, "root": text(data.root), "anchored": _anchored(data),
         },
         "gaps": [
             {"gap": each.gap, "plan": each.plan, "at": _at(each.at), "words": each.words, "entry": each.entry,
@@ -61,13 +62,8 @@ def _dumped(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def anchored_size(data: PortalData) -> int:
-    """Entries below this are covered by a time-stamp."""
-    return max((each.size for each in data.anchors if each.size <= data.size), default=0)
-
-
 def _rows(runs: Sequence[Run], data: PortalData) -> Iterator[dict[str, Any]]:
-    anchored, known = anchored_size(data), {control.id: control for control in data.controls}
+    anchored, known = _anchored(data), {control.id: control for control in data.controls}
     return (_row_of(run, anchored, known) for run in reversed(runs))
 
 
@@ -87,6 +83,11 @@ def _pair(measured: Measured | None) -> tuple[float | None, float | None]:
 
 def _harmless(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def _anchored(data: PortalData) -> int:
+    """Entries below this are covered by a time-stamp."""
+    return max((size for size, _, _ in checked(data)), default=0)
 
 
 def _at(at: datetime | None) -> str | None:

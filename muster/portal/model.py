@@ -70,12 +70,13 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Anchor:
-    """An authority's time-stamp of a head: every entry below `size` existed at `at`."""
+    """An authority's time-stamp of a head: every entry below `size` existed by `at`."""
 
     size: int
     authority: str
     """As in `log/times/SIZE/AUTHORITY.tsr`."""
-    at: datetime
+    at: datetime | None
+    """`None`: the token is there and could not be checked, so that it shows nothing."""
 
 
 @dataclass(frozen=True)
@@ -84,28 +85,6 @@ class Cosignature:
 
     size: int
     witness: str
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One thing that a probe tried to do to a locked object."""
-
-    what: str
-    refused: bool
-    said: str = ""
-
-
-@dataclass(frozen=True)
-class Probe:
-    """The newest probe of the store."""
-
-    at: datetime
-    holds: bool | None
-    """Whether the store refused everything that the lock forbids; `None`: it could not be found out."""
-    words: str
-    attempts: tuple[Attempt, ...] = ()
-    key: str = ""
-    """Its signed record in the store."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +108,8 @@ class PortalData:
     waiting: Sequence[Waiting] = ()
     anchors: Sequence[Anchor] = ()
     cosignatures: Sequence[Cosignature] = ()
-    probe: Probe | None = None
+    probe: Record | None = None
+    """The predicate of the newest probe of the store (`urn:muster:probe:v1`)."""
     keys: Sequence[Record] = ()
     """Predicates of the key statements, from number 0 on."""
     controls: Sequence[Control] = CONTROLS

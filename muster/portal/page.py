@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from muster.portal import wording
 from muster.portal.columns import index_of
-from muster.portal.coverage import keys_of, ranges_of, witnesses_of
+from muster.portal.coverage import keys_of, probe_of, ranges_of, witnesses_of
 from muster.portal.details import dumped, shards_of
 from muster.portal.downloads import csv_of, json_of
 from muster.portal.gaps import gaps_of
@@ -48,6 +48,8 @@ def render_portal(data: PortalData) -> dict[str, bytes]:
         ranges=ranges_of(data),
         witnesses=witnesses_of(data),
         keys=keys_of(data),
+        probe=probe_of(data),
+        unchecked=sum(each.at is None for each in data.anchors),
         counts=[(outcome, counts[outcome]) for outcome in OUTCOMES if counts[outcome]],
         newest=sorted(runs, key=_newest_first)[:NEWEST],
         periods=periods_of(runs, data.at),

@@ -177,6 +177,11 @@ def record(value: Any) -> Record:
     return value if isinstance(value, Mapping) else {}
 
 
+def items(value: Any) -> Sequence[Any]:
+    """A JSON array, as far as it is shown, or an empty one."""
+    return value[:_MOST] if isinstance(value, list | tuple) else ()
+
+
 def _sealed(logged: LogEntry, data: PortalData) -> dict[str, Any]:
     entry, bundle = logged.entry, record(logged.entry.get("bundle"))
     named = bundle.get("key")
@@ -215,7 +220,7 @@ def _run(logged: LogEntry, data: PortalData) -> Run:
         due=moment(entry.get("scheduledAt")) or opened or common["logged"],
         opened=opened,
         ended=moment(seal.get("endedAt")),
-        controls=tuple(text(each) for each in _list(seal.get("controls")) if isinstance(each, str)),
+        controls=tuple(text(each) for each in items(seal.get("controls")) if isinstance(each, str)),
         measures=tuple(map(_measured, _records(seal.get("measures")))),
         findings=tuple(map(_found, _records(seal.get("findings")))),
         quarrel="; ".join(_quarrels(entry, seal, common)),
@@ -224,12 +229,18 @@ def _run(logged: LogEntry, data: PortalData) -> Run:
 
 def _package(logged: LogEntry, data: PortalData) -> Package:
     common = _sealed(logged, data)
-    return Package(**common, name=text(logged.entry.get("name")) or NAMELESS, period=_period(common["seal"].get("period")))
+    return Package(
+        **common, name=text(logged.entry.get("name")) or NAMELESS, period=_period(common["seal"].get("period"))
+    )
 
 
 def _period(value: Any) -> str:
-    ends = [moment(record(value).get(end)) for end in ("from", "until")]
-    return " to ".join(f"{end:%Y-%m-%d}" for end in ends if end) if all(ends) else text(value)
+    """First and last day, and the name it was asked for by."""
+    name, ends = text(record(value).get("name")), [moment(record(value).get(end)) for end in ("from", "until")]
+    if ends[0] is None or ends[1] is None or ends[1] <= ends[0]:
+        return name
+    days = f"{ends[0]:%Y-%m-%d} to {ends[1] - timedelta(microseconds=1):%Y-%m-%d}"
+    return f"{name}, {days}" if name else days
 
 
 def _measured(given: Record) -> Measured:
@@ -287,9 +298,5 @@ def _said(value: Any) -> str:
     return text(value, 80) or "nothing"
 
 
-def _list(value: Any) -> Sequence[Any]:
-    return value[:_MOST] if isinstance(value, list | tuple) else ()
-
-
 def _records(value: Any) -> Iterable[Record]:
-    return (each for each in _list(value) if isinstance(each, Mapping))
+    return (each for each in items(value) if isinstance(each, Mapping))

@@ -5,8 +5,8 @@ Promises: no outcome is told by colour alone; a run "supports" controls or "does
 
 from collections.abc import Sequence
 
+from muster.portal.coverage import Attempt
 from muster.portal.gaps import MEANINGS, Gap, Lack, counted, minute
-from muster.portal.model import Probe
 from muster.portal.outcomes import OUTCOMES, TONES, UNKNOWN, UNSEALED
 from muster.portal.reading import Measured, Run, text
 from muster.quantity import count_of, format_seconds
@@ -45,8 +45,10 @@ def objective(measured: Measured | None) -> str:
     return told if measured.objective is None else f"{told} of {format_seconds(measured.objective)}"
 
 
-def probed(probe: Probe) -> str:
-    """What the probe found, in a few words."""
-    if probe.holds is None:
-        return "could not be found out"
-    return "refused everything that a lock forbids" if probe.holds else "let something happen that a lock forbids"
+ANSWERS = {"refused": "pass", "accepted": "inconclusive"}
+"""The colour of a store's answer to an attempt that did no harm; any other answer is unclear."""
+
+
+def answered(attempt: Attempt) -> str:
+    """The colour of an attempt: harm is worse than any answer."""
+    return "fail" if attempt.harm else ANSWERS.get(attempt.answer, "inconclusive")

@@ -9,12 +9,10 @@ from typing import Any
 
 from muster.portal.model import (
     Anchor,
-    Attempt,
     Cosignature,
     LogEntry,
     PortalData,
     PortalPlan,
-    Probe,
     Slot,
     Waiting,
 )
@@ -145,7 +143,7 @@ def portal_of(
             "receipt": digest("r" + key),
         }
         entries.append(LogEntry(len(entries), entry))
-        seals[key] = {"period": {"from": "2026-04-01T00:00:00Z", "until": "2026-07-01T00:00:00Z"}}
+        seals[key] = {"period": {"from": "2026-04-01T00:00:00Z", "name": "2026-Q2", "until": "2026-07-01T00:00:00Z"}}
     data = PortalData(
         at=NOW,
         origin="evidence.example/muster",
@@ -189,17 +187,18 @@ ORDERS = plan("restore-orders", "restore", timedelta(days=14), SINCE)
 BILLING = plan("restore-billing", "restore", timedelta(days=21), SINCE, ("SOC 2 A1.3", "NIST CP-10", "internal: BCM-7"))
 SPARK = plan("stress-nightly-job", "spark", timedelta(days=28), SINCE, ("DORA Art. 25(1)",))
 REGION = plan("failover-eu", "failover", timedelta(days=28), SINCE, ("SOC 2 CC7.5", "SOC 2 A1.2"))
-PROBE = Probe(
-    NOW - DAY,
-    True,
-    "Asked of a canary with a retention of one day.",
-    (
-        Attempt("delete the version", True, "AccessDenied"),
-        Attempt("shorten the retention", True, "AccessDenied"),
-        Attempt("downgrade the lock", True, "AccessDenied"),
-    ),
-    "records/" + digest("probe") + ".dsse.json",
-)
+PROBE = {
+    "at": stamp(NOW - DAY),
+    "attempts": [
+        {"answer": "refused", "harm": "", "said": "AccessDenied", "trial": trial}
+        for trial in ("overwrite", "shorten", "downgrade", "delete")
+    ]
+    + [{"answer": "accepted", "harm": "", "said": "204", "trial": "hide"}],
+    "isWorm": True,
+    "notes": ["a marker hides a key: an audit sees it"],
+    "reasons": [],
+    "store": "s3://evidence",
+}
 
 
 def _every_outcome() -> Iterator[dict[str, Any]]:
@@ -301,8 +300,14 @@ def hostile() -> PortalData:
         size=6,
         origin=NASTY,
         root=NASTY,
-        probe=Probe(NOW, False, NASTY, (Attempt(NASTY, False, NASTY),)),
-        anchors=(Anchor(3, NASTY, NOW),),
+        probe={
+            "at": NASTY,
+            "isWorm": NASTY,
+            "reasons": [NASTY, 4],
+            "notes": NASTY,
+            "attempts": [NASTY, {"trial": NASTY, "answer": NASTY, "said": NASTY, "harm": NASTY}],
+        },
+        anchors=(Anchor(3, NASTY, NOW), Anchor(4, NASTY, None)),
         cosignatures=(Cosignature(3, NASTY),),
         waiting=(Waiting(NASTY, NASTY, None, NASTY),),
         keys=({"keyId": NASTY, "action": NASTY, "roles": [NASTY, 3], "reason": NASTY, "number": "0"},),

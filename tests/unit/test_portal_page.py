@@ -13,7 +13,7 @@ from portal_samples import DAY, EMPTY, FORTY, KEY, NASTY, NOW, ONE, ORDERS, SINC
 
 import muster.portal
 from evidence.names import is_portable
-from muster.portal.model import PortalData
+from muster.portal.model import Anchor, PortalData
 from muster.portal.page import NEWEST, periods_of, render_portal
 from muster.portal.reading import runs_of
 
@@ -167,11 +167,19 @@ def test_what_is_anchored_and_what_is_not_is_told_apart() -> None:
     assert "Entries 12 to 29 existed by 2026-06-30 00:00 UTC, says freetsa; existed by 2026-06-30 00:01 UTC" in text
     assert "witness.example/w1 cosigned the head of 30 entries" in text
     assert KEY in text
-    assert "refused everything that a lock forbids" in text
+    assert "no attempt could destroy, change or unlock what was locked" in text
+    assert "2026-Q2, 2026-04-01 to 2026-06-30" in text
     bare = " ".join(page_of(ONE).text.split())
     assert "Nothing is anchored." in bare
     assert "No witness cosigned a head" in bare
     assert "Never probed." in bare
+    unchecked = replace(
+        ONE, anchors=(Anchor(1, "freetsa", None),), probe={"isWorm": False, "reasons": ["it is no bucket"]}
+    )
+    told = " ".join(page_of(unchecked).text.split())
+    assert "Nothing is anchored." in told
+    assert "not counted: 1 more of the time-stamps" in told
+    assert "not a store that locks: it is no bucket" in told
 
 
 def test_nothing_sealed_is_told_as_that() -> None:
