@@ -230,6 +230,19 @@ def notary(
     return notary(settings(), once=once, every=every, as_json=as_json)
 
 
+@app.command()
+def witness(
+    state: Annotated[Path, typer.Option(metavar="DIR", help="Its key, and the last head it saw of each log.")],
+    name: Annotated[str, typer.Option(help="Such as example.org/witness.")],
+    log: Annotated[list[str], typer.Option(metavar="VKEY", help="A log's key, as `evidence key --log` prints it.")],
+    address: Annotated[str, typer.Option(metavar="HOST:PORT")] = "127.0.0.1:8470",
+) -> int:
+    """Watch that logs of others have one history, and cosign their heads. Run it where their writers have no rights."""
+    from muster.cli.witness import witness
+
+    return witness(state, name, log, address)
+
+
 @app.command("stop-all")
 def stop_all(
     reason: Annotated[str, typer.Option(help="Why; everyone who is stopped by it reads it.")],

@@ -56,11 +56,14 @@ def pull(
 
 
 @app.command("key")
-def key(path: Annotated[bool, typer.Option("--path", help="Print only the public key's path.")] = False) -> int:
+def key(
+    path: Annotated[bool, typer.Option("--path", help="Print only the public key's path.")] = False,
+    log: Annotated[bool, typer.Option("--log", help="Print the log's key, as a witness takes it.")] = False,
+) -> int:
     """Show the public key that verifiers pin; it is made when there is none."""
-    from muster.cli.evidence.keys import show_key
+    from muster.cli.evidence.keys import show_key, show_log_keys
 
-    return show_key(settings(), only_path=path)
+    return show_log_keys(settings()) if log else show_key(settings(), only_path=path)
 
 
 @app.command("keys")

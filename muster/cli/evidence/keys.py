@@ -6,9 +6,12 @@ Promise: a rotation that is killed anywhere is finished by asking for it again; 
 from pathlib import Path
 
 from evidence import durable
-from evidence.keyring import EVERY_ROLE, Action, Keyring
+from evidence.keyring import EVERY_ROLE, Action, Keyring, Role
 from evidence.keys import PublicKey, ensure_key_pair, load_public, load_signer, public_key_of
+from evidence.log.heads import raw_public
 from evidence.notary import Notary
+from evidence.verify import ED25519_NOTE
+from evidence.witness.lines import VerifierKey
 from muster.cli.evidence.reading import open_vault
 from muster.clock import SystemClock
 from muster.errors import UsageError
@@ -27,6 +30,15 @@ def show_key(settings: Settings, *, only_path: bool) -> int:
     key = load_public(settings.pinned_key_file)
     print(f"key id {key.key_id}")
     print(key.pem.decode(), end="")
+    return ExitCode.PASS
+
+
+def show_log_keys(settings: Settings) -> int:
+    """Print the verifier key (C2SP signed-note) of every key that signs or signed the log."""
+    vault = open_vault(settings)
+    for one in vault.keyring.statements:
+        if one.action is Action.ADMIT and Role.LOG in one.roles:
+            print(VerifierKey(vault.origin, ED25519_NOTE, raw_public(one.key)))
     return ExitCode.PASS
 
 
