@@ -1,0 +1,1 @@
+"""Parsers of foreign bytes under a fuzzer that follows coverage: `python -m tests.fuzz`."""
