@@ -5,10 +5,10 @@ time in which nobody looked; of a plan at most `KEPT` looks stay, and of all of 
 """
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, insert, literal_column, select
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, literal_column, select
 
 from muster.clock import AHEAD
 from muster.ledger.database import Database, clock_of
@@ -61,6 +61,12 @@ class Looks(Database):
         query = select(*_COLUMNS).where(looks.c.plan == plan).order_by(looks.c.number.desc()).limit(limit)
         with self.reading() as connection:
             return tuple(Look.model_validate(row._asdict()) for row in connection.execute(query))
+
+    def oldest_look(self) -> datetime | None:
+        """When the oldest look was taken that is kept of any plan."""
+        with self.reading() as connection:
+            found = connection.execute(select(func.min(looks.c.at))).scalar()
+            return to_utc(found) if found else None
 
     def _last_looks(self, *where: Any) -> dict[str, LastLook]:
         with self.reading() as connection:

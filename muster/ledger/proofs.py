@@ -19,6 +19,13 @@ class Proofs(Database):
         with self.writing() as connection:
             connection.execute(insert(proofs).values(values))
 
+    def proofs(self) -> tuple[Proof, ...]:
+        """Every proof, the oldest first."""
+        columns = [proofs.c[name] for name in Proof.model_fields]
+        query = select(*columns).order_by(proofs.c.at, proofs.c.id)
+        with self.reading() as connection:
+            return tuple(Proof.model_validate(row._asdict()) for row in connection.execute(query))
+
     def last_proof(self, kind: str) -> Proof | None:
         """The newest proof of a drill kind."""
         newest = (proofs.c.at.desc(), proofs.c.id.desc())

@@ -17,9 +17,10 @@ from typing import Any, BinaryIO
 from pydantic import ValidationError
 
 from evidence import bag
-from evidence.archive import ArchiveDamaged, Limits, Member, read_archive
 from evidence.envelope import open_envelope
-from evidence.statement import parse_object, predicate_of
+from evidence.errors import EvidenceError
+from evidence.statement import PredicateType, parse_object, predicate_of
+from evidence.verify import PACKAGE_LIMITS, ArchiveDamaged, Limits, Member, read_archive
 from muster.cadence.spec import RECORDED, Cadence
 from muster.package.log import LoggedRun, written
 from muster.verdict import Verdict
@@ -99,7 +100,7 @@ def read_bundle(path: Path, logged: LoggedRun) -> Reading:
     try:
         with path.open("rb") as file:
             source = _Hashed(file)
-            parts = _read_parts(source)
+            parts = _read_parts(source, _LIMITS)
     except ArchiveDamaged as damage:
         return Reading(None, (f"its bundle is damaged: {damage}",))
     except OSError as error:
@@ -107,6 +108,19 @@ def read_bundle(path: Path, logged: LoggedRun) -> Reading:
     if (source.sha256, source.size) != (logged.sha256, logged.size):
         return Reading(None, ("its bundle is not the one that was logged",))
     return _judge(parts, logged)
+
+
+def read_package(path: Path) -> Mapping[str, Any]:
+    """What the seal of a package says. Raises `EvidenceError` when it is none. Who sealed it is not looked at."""
+    try:
+        with path.open("rb") as source:
+            opened = open_envelope(_read_parts(source, PACKAGE_LIMITS).envelope)
+    except ArchiveDamaged as damage:
+        raise EvidenceError(f"{path.name} is damaged: {damage}", "find out who changed it") from damage
+    predicate = predicate_of(opened.payload, PredicateType.PACKAGE) if opened else None
+    if predicate is None:
+        raise EvidenceError(f"{path.name} is no package", "find out who put it there")
+    return predicate
 
 
 class _Hashed:
@@ -133,22 +147,22 @@ class _Parts:
     summary: bytes = b""
 
 
-def _read_parts(source: Any) -> _Parts:
+def _read_parts(source: Any, limits: Limits) -> _Parts:
     parts = _Parts()
     take: Mapping[str, Callable[[Member], None]] = {
         bag.ENVELOPE: lambda member: setattr(parts, "envelope", _whole(member)),
         _JOURNAL: lambda member: setattr(parts, "opening", _first_line(member.pieces)),
         _SUMMARY: lambda member: setattr(parts, "summary", _whole(member)),
     }
-    for member in read_archive(source, _LIMITS):
+    for member in read_archive(source, limits):
         _, _, name = member.name.partition("/")
         take.get(name, _pass_over)(member)
     return parts
 
 
 def _whole(member: Member) -> bytes:
-    if member.size > _LIMITS.tag_bytes:
-        raise ArchiveDamaged(f"{member.name} is larger than {_LIMITS.tag_bytes:,} bytes")
+    if member.size > PACKAGE_LIMITS.tag_bytes:
+        raise ArchiveDamaged(f"{member.name} is larger than {PACKAGE_LIMITS.tag_bytes:,} bytes")
     return b"".join(member.pieces)
 
 

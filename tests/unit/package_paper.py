@@ -150,7 +150,7 @@ class Paper:
         events = [{"kind": "opened", "run": run, "seq": 0, "body": body}, {"kind": "judged", "run": run, "seq": 1}]
         members: dict[str, Path | bytes] = {
             "journal.jsonl": b"".join(canonical(event) + b"\n" for event in events),
-            "summary.json": canonical({"run": run, "headline": headline or f"The drill of {plan} {outcome}."}),
+            "summary.json": canonical({"run": run, "headline": headline or f"The drill of {plan} {outcome}."}) + b"\n",
             "logs/pg_restore.log": b"." * padding,
         }
         predicate = {
