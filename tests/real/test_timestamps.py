@@ -8,6 +8,7 @@ import httpx
 import pytest
 from cryptography.x509 import load_pem_x509_certificates
 
+from evidence import verify
 from evidence.asking import Patience
 from evidence.errors import StoreError
 from evidence.stores import DirectoryStore
@@ -78,6 +79,7 @@ def test_a_sound_answer_anchors_the_head(http: httpx.Client, made: TimestampAuth
     assert abs(found.at - now()) < timedelta(minutes=5)
     assert made.verifies(found.token, HEAD)
     assert check(found.token, HEAD, load_pem_x509_certificates(made.root.read_bytes())) == found.at
+    assert verify.time_of_token(found.token, HEAD, made.root.read_bytes()) == found.at
 
 
 def test_what_is_asked_is_a_sha256_with_a_nonce_and_for_the_certificate(
@@ -91,6 +93,28 @@ def test_what_is_asked_is_a_sha256_with_a_nonce_and_for_the_certificate(
     assert "Hash Algorithm: sha256" in told
     assert "Nonce: 0x" in told
     assert "Certificate required: yes" in told
+
+
+def test_what_the_verifier_would_refuse_is_refused_when_it_is_issued(
+    made: TimestampAuthority, other: TimestampAuthority, expired: TimestampAuthority
+) -> None:
+    """The verifier judges by the command `openssl`, this by a library: neither may take what is false."""
+    token, root = made.stamp(HEAD), made.root.read_bytes()
+    for bad, pinned in [
+        (made.stamp(b"another head"), root),
+        (other.stamp(HEAD), root),
+        (token, other.root.read_bytes()),
+        (expired.stamp(HEAD), expired.root.read_bytes()),
+        (made.without_purpose(token), root),
+        (made.rejection(), root),
+        (made.stamp(HEAD, "-sha512"), root),
+        (token[:-1], root),
+        (b"", root),
+    ]:
+        with pytest.raises(verify.TokenRefused):
+            verify.time_of_token(bad, HEAD, pinned)
+        with pytest.raises(TokenRefused):
+            check(bad, HEAD, load_pem_x509_certificates(pinned))
 
 
 def test_an_imprint_of_other_bytes_is_caught(http: httpx.Client, made: TimestampAuthority) -> None:
