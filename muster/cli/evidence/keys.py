@@ -109,6 +109,9 @@ def revoke(settings: Settings, key_id: str, reason: str, from_index: int | None)
     notary.end(Action.REVOKE, found[0], reason, from_index)
     since = notary.log.view().size if from_index is None else from_index
     print(f"Key {found[0].key_id[:16]} is revoked: what it sealed from entry {since} on counts no more.")
+    if found[0] == load_public(settings.pinned_key_file):
+        durable.write(settings.key_file.with_name("pinned.pub"), ensure_key_pair(settings.key_file).pem)
+        print(f"It was the pinned key. Let everybody who verifies pin this one instead: {settings.pinned_key_file}")
     return ExitCode.PASS
 
 

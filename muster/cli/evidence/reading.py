@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from evidence.keys import load_public
+from evidence.keys import ensure_key_pair, load_public
 from evidence.log import Entry
 from evidence.statement import PredicateType
 from evidence.vault import Vault
@@ -47,6 +47,8 @@ def open_vault(settings: Settings, key: Path | None = None) -> Vault:
     """The vault of this installation's store, under the pinned key."""
     from flows.registry import store_of
 
+    if key is None:
+        ensure_key_pair(settings.key_file)
     pinned = load_public(key or settings.pinned_key_file)
     return Vault.open(store_of(settings), pinned, read_policy(settings.plans).origin)
 

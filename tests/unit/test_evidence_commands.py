@@ -1,0 +1,181 @@
+"""The commands around evidence, on a folder: listed, brought once, proved, and keys that change hands."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evidence import durable
+from evidence.bundle import seal
+from evidence.keys import ensure_key_pair, load_signer
+from evidence.stores import open_store
+from muster.cli import invoke
+
+NOW = datetime(2026, 11, 26, 5, tzinfo=UTC)
+Run = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "deployments").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MUSTER_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path
+
+
+@pytest.fixture
+def run(home: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Carry out a command; what it printed. `code` is what it has to exit with."""
+
+    def run(*arguments: str, code: int = 0) -> str:
+        capsys.readouterr()
+        found = invoke(list(arguments))
+        out, err = capsys.readouterr()
+        assert found == code, (out, err)
+        return out + err
+
+    return run
+
+
+def hand_in(home: Path, number: int, outcome: str = "passed") -> str:
+    name, key = f"shop-{number}", home / ".muster" / "keys" / "signing.pem"
+    ensure_key_pair(key)
+    predicate: dict[str, Any] = {"run": name, "plan": "shop", "outcome": outcome, "kind": "restore"}
+    predicate |= {"scheduledAt": NOW.isoformat(), "endedAt": NOW.isoformat()}
+    made = home / f"{name}.tar.gz"
+    sealed = seal({"a": b"1"}, predicate, load_signer(key), made, {})
+    open_store(str(home / "store")).put(f"shop/{name}.tar.gz", sealed.path, sealed.sha256)
+    return name
+
+
+@pytest.fixture
+def entered(home: Path, run: Run) -> None:
+    for number, outcome in enumerate(("passed", "failed", "missed"), 1):
+        hand_in(home, number, outcome)
+    run("notary", "--once")
+
+
+def test_before_the_first_run_there_is_nothing_to_list(run: Run) -> None:
+    assert "holds no log yet" in run("evidence", "ls", code=64)
+
+
+@pytest.mark.usefixtures("entered")
+def test_what_was_entered_is_listed_and_filtered(run: Run) -> None:
+    whole = run("evidence", "ls")
+    assert [name in whole for name in ("shop-1", "shop-2", "shop-3", "key statement")] == [True] * 4
+    failed = run("evidence", "ls", "--outcome", "failed")
+    assert "shop-2" in failed
+    assert "shop-1" not in failed
+    entries = [json.loads(line) for line in run("evidence", "ls", "--json").splitlines()]
+    assert [entry["index"] for entry in entries] == [0, 1, 2, 3]
+    assert run("evidence", "ls", "--json", "--since", "2999-01-01") == ""
+    assert "is no day or moment" in run("evidence", "ls", "--since", "soon", code=64)
+    assert "The newest 1 of 4" in run("evidence", "ls", "--limit", "1")
+
+
+@pytest.mark.usefixtures("entered")
+def test_a_timeline_tells_how_runs_ended(run: Run) -> None:
+    line = next(line for line in run("evidence", "timeline").splitlines() if "2026-11" in line)
+    assert line.split(maxsplit=3) == ["2026-11", "shop", "3", "1 failed, 1 missed, 1 passed"]
+
+
+@pytest.mark.usefixtures("entered")
+def test_what_is_pulled_is_whole_and_brought_once(home: Path, run: Run) -> None:
+    assert "10 files brought to there" in run("evidence", "pull", "--output", "there")
+    first = json.loads(run("evidence", "pull", "--output", "here", "--json"))
+    assert (first["brought"], first["there"]) == (10, 0)
+    (home / "here" / "shop" / "shop-1.tar.gz").write_bytes(b"half a fi")
+    (home / "here" / "receipts" / "shop" / "shop-2.tar.gz.dsse.json").unlink()
+    again = json.loads(run("evidence", "pull", "--output", "here", "--json"))
+    assert (again["brought"], again["there"]) == (2, 8)
+    key = "shop/shop-1.tar.gz"
+    said = run(
+        "verify", f"here/{key}", "--proof", f"here/proofs/{key}.tlog-proof", "--keyring", "here/keys",
+        "--receipt", f"here/receipts/{key}.dsse.json",
+    )  # fmt: skip
+    assert "Verified" in said
+    assert "nothing in the log fits" in run("evidence", "pull", "shop-9", code=64)
+
+
+@pytest.mark.usefixtures("entered")
+def test_a_store_that_gives_other_bytes_is_told_and_they_are_not_kept(home: Path, run: Run) -> None:
+    kept = home / "store" / "shop" / "shop-1.tar.gz"
+    kept.chmod(0o644)
+    kept.write_bytes(b"another")
+    assert "gives other bytes" in run("evidence", "pull", "shop-1", "--output", "here", code=64)
+    assert not (home / "here" / "shop" / "shop-1.tar.gz").exists()
+    assert "shop/shop-1.tar.gz" in run("evidence", "audit", code=1)
+
+
+@pytest.mark.usefixtures("entered")
+def test_a_healthy_store_has_no_findings_and_a_folder_is_not_worm(run: Run) -> None:
+    assert "0 findings" in run("evidence", "audit", "--deep")
+    assert "may not be called WORM" in run("evidence", "probe", code=1)
+    assert "probe of the store" in run("evidence", "ls")
+    assert "hands out no links" in run("evidence", "link", "shop-1", "--to", "me", code=64)
+
+
+def verified(run: Run, name: str, code: int = 0) -> str:
+    run("evidence", "pull", name, "--output", "here")
+    key = f"shop/{name}.tar.gz"
+    return run("verify", f"here/{key}", "--proof", f"here/proofs/{key}.tlog-proof", "--keyring", "here/keys", code=code)
+
+
+@pytest.mark.usefixtures("entered")
+def test_keys_rotate_and_the_pinned_key_stays(home: Path, run: Run) -> None:
+    pinned = run("evidence", "key")
+    assert "seals from entry" in run("evidence", "rotate")
+    assert run("evidence", "key").splitlines()[1:] == pinned.splitlines()[1:]
+    hand_in(home, 4)
+    run("notary", "--once")
+    assert "Verified" in verified(run, "shop-4")
+    assert "Verified" in verified(run, "shop-1")
+    assert [line.split()[1] for line in run("evidence", "keys").splitlines()] == ["may", "may", "is"]
+    assert (home / ".muster" / "keys" / "signing.pem").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.usefixtures("entered")
+def test_a_revoked_key_s_later_seals_count_no_more(home: Path, run: Run) -> None:
+    run("evidence", "rotate")
+    first = run("evidence", "keys").split()[0]
+    said = run("evidence", "revoke", first[:12], "--reason", "stolen", "--from-entry", "3")
+    assert "It was the pinned key" in said
+    assert "Verified" in verified(run, "shop-1")
+    assert "do not rely" in verified(run, "shop-3", code=1)
+    assert "is not the beginning of one key" in run("evidence", "revoke", "zz", "--reason", "x", code=64)
+
+
+@pytest.mark.usefixtures("entered")
+@pytest.mark.parametrize("dies_at", range(1, 12))
+def test_a_rotation_that_was_killed_is_finished_by_asking_again(
+    home: Path, run: Run, monkeypatch: pytest.MonkeyPatch, dies_at: int
+) -> None:
+    """Killed at each write to disk in turn: of keys, of the store, of what was seen."""
+    writes, replacing = 0, durable.replacing
+
+    def dying(*arguments: Any, **more: Any) -> Any:
+        nonlocal writes
+        writes += 1
+        if writes == dies_at:
+            raise KeyboardInterrupt
+        return replacing(*arguments, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(durable, "replacing", dying)
+        invoke(["evidence", "rotate"])
+    run("evidence", "rotate")
+    hand_in(home, 4)
+    run("notary", "--once")
+    assert "Verified" in verified(run, "shop-4")
+    assert "Verified" in verified(run, "shop-1")
+
+
+def test_what_is_withheld_is_disclosed_by_its_owner(home: Path, run: Run) -> None:
+    (home / "deployments" / "evidence.yaml").write_text("withhold: ['[a-z]+[.]internal']\n")
+    told = json.loads(run("evidence", "disclose", "shop-1", "db.internal"))
+    assert (told["run"], told["value"]) == ("shop-1", "db.internal")
+    assert "no pattern" in run("evidence", "disclose", "shop-1", "elsewhere", code=64)
