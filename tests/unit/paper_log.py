@@ -66,7 +66,7 @@ class MemoryShelf:
 
     def keys(self, prefix: str = "", after: str = "") -> tuple[str, ...]:
         self.before("keys", prefix)
-        found = tuple(sorted(key for key in self.content if key.startswith(prefix) and key > after))
+        found = tuple(sorted(key for key in list(self.content) if key.startswith(prefix) and key > after))
         self.after("keys", prefix)
         return found
 

@@ -12,15 +12,18 @@ from hypothesis import strategies as st
 from securesystemslib.signer import CryptoSigner
 
 from evidence.errors import EvidenceError, KeyProblem
-from evidence.log import Draft, ForkAlarm, Log, Reader, writer
-from evidence.log.heads import make_head
+from evidence.log import Draft, ForkAlarm, Log, Reader, View, writer
+from evidence.log.heads import make_head, raw_public
+from evidence.log.tiles import Edge
 from evidence.verify import (
     check_consistency,
     check_inclusion,
     leaf_hash,
+    note_signed_by,
     parse_checkpoint,
     parse_note,
     parse_tlog_proof,
+    root_of,
 )
 from tests.unit.paper_log import (
     NOON,
@@ -322,6 +325,14 @@ def test_a_head_that_no_honest_writer_made_is_an_alarm(forge: Callable[[], tuple
     assert_alarm(shelf, match)
 
 
+def test_a_head_with_a_second_signature_is_an_alarm() -> None:
+    shelf = filled(3)
+    key = f"log/heads/{3:020d}"
+    shelf.content[key] += b"\xe2\x80\x94 witness.example AAAAAAAA\n"
+    assert note_signed_by(parse_note(shelf.content[key]), ORIGIN, raw_public(public()))  # type: ignore[arg-type]
+    assert_alarm(shelf, "is not a head that a key of the log")
+
+
 def test_a_batch_signed_by_another_key_is_an_alarm() -> None:
     shelf, other = filled(3), filled(3)
     killed_batch(other, seed=0)
@@ -410,6 +421,23 @@ def test_a_changed_bit_in_any_tile_or_bundle_is_found_by_whoever_reads_it() -> N
             with pytest.raises(ForkAlarm, match="does not stand for"):
                 list(Reader(broken, ORIGIN, [public()]).view().entries())
     assert len(list(log(shelf).view().entries())) == 800
+
+
+def test_a_proof_is_never_made_from_a_changed_tile() -> None:
+    hashes = [leaf_hash(str(number).encode()) for number in range(66_000)]
+    edge, tiles = Edge(0, {}).grow(hashes)
+    content = {f"log/{key}": tile.content for key, tile in tiles}
+    head = make_head(ORIGIN, edge.size, edge.root, signer())
+    view = View(MemoryShelf(content), head)
+    for old in (1, 255, 300, 65_535, 65_536, 65_800):
+        root = root_of(hashes[:old])
+        assert view.root_at(old) == root
+        assert check_consistency(old, edge.size, root, edge.root, view.consistency(old))
+    flips = (("log/tile/0/000", 8191, 200), ("log/tile/0/001", 0, 300), ("log/tile/1/000", 31, 300))
+    for key, at, old in (*flips, ("log/tile/1/000", 8160, 300)):
+        broken = content | {key: content[key][:at] + bytes([content[key][at] ^ 1]) + content[key][at + 1 :]}
+        with pytest.raises(ForkAlarm, match=f"does not stand for the {key.removeprefix('log/')}"):
+            View(MemoryShelf(broken), head).consistency(old)
 
 
 def test_a_tile_that_holds_other_bytes_is_not_written_over() -> None:
