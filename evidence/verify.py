@@ -1040,6 +1040,8 @@ _KEY_STATEMENT: Form = {
     "roles": _LIST,
 }
 _ROLES = ("log", "seal", "submit")
+_RUNNER = frozenset({"submit"})
+"""The roles of a key that others admit without its own word: it may only hand in, and vouches for nothing."""
 
 
 class NotTrusted(Exception):
@@ -1116,6 +1118,8 @@ def read_keyring(envelopes: Sequence[bytes], pinned: PublicKey, judge: Judge) ->
         raise KeyringBroken("the pinned key is not in the keyring")
     if tenure.is_revoked:
         raise KeyringBroken("the pinned key is revoked: ask by another road which key to pin")
+    if tenure.roles == _RUNNER:
+        raise KeyringBroken("the pinned key may only hand in: it vouches for no other")
     return ring
 
 
@@ -1123,7 +1127,8 @@ def _extended(ring: Keyring, content: bytes, judge: Judge) -> Keyring:
     """The keyring with one statement more."""
     body, key = _parse_key_statement(content)
     admits, is_first = body["action"] == "admit", not ring.digests
-    envelope = open_envelope(content, 2 if admits and not is_first else 1)
+    needs_new = admits and not is_first and frozenset(body["roles"]) != _RUNNER
+    envelope = open_envelope(content, 2 if needs_new else 1)
     if envelope is None:
         raise KeyringBroken("not signed by as many keys as it should be")
     if (body["number"], body["previous"]) != (len(ring.digests), ring.digests[-1] if ring.digests else None):
@@ -1132,18 +1137,21 @@ def _extended(ring: Keyring, content: bytes, judge: Judge) -> Keyring:
         raise KeyringBroken("a keyring begins with the admission of its first key")
     if admits == (key.key_id in ring.tenures):
         raise KeyringBroken("it admits a key twice, or ends one that was never admitted")
-    signers = [key] if is_first else [_trusted_signer(ring, envelope)]
-    signers += [key] if admits and not is_first else []
+    signers = [key] if is_first else [_trusted_signer(ring, envelope, key, admits=admits)]
+    signers += [key] if needs_new else []
     if not all(envelope.is_signed_by(one, judge, position) for position, one in enumerate(signers)):
         raise KeyringBroken("a signature is not that of the key that it names, or of the admitted key")
     tenures = {**ring.tenures, key.key_id: _tenure(ring, body, key)}
     return Keyring(tenures, (*ring.digests, sha256(content)))
 
 
-def _trusted_signer(ring: Keyring, envelope: Envelope) -> PublicKey:
+def _trusted_signer(ring: Keyring, envelope: Envelope, key: PublicKey, *, admits: bool) -> PublicKey:
+    """Who may say this of the key: one that seals, and did not end yet; or the key itself, that it ends."""
     tenure = ring.tenures.get(envelope.signatures[0].key_id)
     if tenure is None or tenure.until is not None:
         raise KeyringBroken("signed by a key that was not trusted then, or not any more")
+    if "seal" not in tenure.roles and (admits or tenure.key != key):
+        raise KeyringBroken("signed by a key that may not speak for others")
     return tenure.key
 
 
@@ -1210,6 +1218,7 @@ class Receipt(NamedTuple):
     lock_mode: str | None
     locked_until: datetime | None
     asked_at: datetime
+    legal_hold: bool
     versions: int
     delete_markers: int
     signer: str
@@ -1232,6 +1241,8 @@ class Receipt(NamedTuple):
         if first.locked_until and (self.locked_until is None or self.locked_until < first.locked_until):
             ends = write_time(self.locked_until) if self.locked_until else "no more"
             yield f"its lock ended {write_time(first.locked_until)} and ends {ends}: it was shortened"
+        if first.legal_hold and not self.legal_hold:
+            yield "its legal hold was lifted"
 
 
 def parse_receipt(said: Statement, signer: str) -> Receipt | None:
@@ -1244,7 +1255,7 @@ def parse_receipt(said: Statement, signer: str) -> Receipt | None:
         return None
     if said.subjects != {body["key"]: body["sha256"]} or body["deleteMarkers"] < 0:
         return None
-    lock = (body["version"], body["lockMode"], until, asked)
+    lock = (body["version"], body["lockMode"], until, asked, body["legalHold"])
     return Receipt(body["key"], body["sha256"], body["size"], *lock, body["versions"], body["deleteMarkers"], signer)
 
 
@@ -2207,6 +2218,8 @@ class Record(NamedTuple):
     kind: str
     signer: str
     receipt: Receipt | None
+    remark: str
+    """What a probe of the store showed."""
 
 
 class Anchor(NamedTuple):
@@ -2416,7 +2429,7 @@ class Package:
         receipt = parse_receipt(said, signer) if said.kind == PUT_RECEIPT else None
         if said.kind == PUT_RECEIPT and receipt is None:
             self.wrong.add(check, f"{name} is a receipt that has not its one form")
-        return Record(said.kind, signer, receipt)
+        return Record(said.kind, signer, receipt, _probed(said.predicate) if said.kind == PROBE else "")
 
     def _small(self, check: str, reader: Reader) -> bytes:
         content = reader.read(_SMALL + 1)
@@ -2430,6 +2443,13 @@ class Package:
         if len(content) > limit:
             self.wrong.add(check, f"a file of more than {limit} bytes")
         return content[:limit]
+
+
+def _probed(said: Mapping[str, Any]) -> str:
+    reasons = said.get("reasons")
+    why = "; ".join(map(str, reasons[:_SHOWN])) if isinstance(reasons, list) else "it does not say why"
+    shown = "withstood every try to destroy" if said.get("isWorm") is True else f"is not WORM ({why})"
+    return f"a probe at {said.get('at')}: the store {said.get('store')} {shown}"
 
 
 def _ignore(*_: Any) -> None:
@@ -2490,6 +2510,7 @@ class Walk:
         """When entries beside an anchored size were logged."""
         self.newest: datetime | None = None
         self.late: list[str] = []
+        self.probes: list[str] = []
         self.outcomes: Counter[str] = Counter()
         self._compare_root()
 
@@ -2609,6 +2630,8 @@ class Walk:
         self._assert_valid("records", key, record.signer, ("seal",), entry.index)
         if record.receipt:
             self.later.append((entry.index, record.receipt))
+        if record.remark:
+            self.probes.append(record.remark[:_LONGEST])
         return None
 
     def _take_key(self, index: int, key: str, digest: str) -> None:
@@ -2634,15 +2657,20 @@ class Walk:
             "heads", *(f"a head of size {size}, beyond the log" for size in package.heads if size > self._tree.size)
         )
         wrong.add("population", *(f"{row}: entry {index} is no run of the log" for index, row in self._rows.items()))
-        wrong.add("runs", *(f"{key} is here, and no entry of the period names it" for key in package.runs))
-        wrong.add("links", *(f"{key} is linked to, and no entry names it" for key in package.links.keys() - self._seen))
-        spare = (key for key in package.receipts if key not in self._seen)
-        wrong.add("receipts", *(f"a receipt of {key}, which no entry of the period names" for key in spare))
+        if self.population:  # without it nothing is known to be of the period
+            self._find_spare()
         lost = (digest for digest in package.records if digest not in self._seen)
         wrong.add("records", *(f"records/{digest} is named by no entry" for digest in lost))
         if self._keys_logged < len(package.envelopes):
             wrong.add("keyring", f"{len(package.envelopes) - self._keys_logged} key statements were never logged")
         self._finish_population()
+
+    def _find_spare(self) -> None:
+        package, wrong = self._package, self._wrong
+        wrong.add("runs", *(f"{key} is here, and no entry of the period names it" for key in package.runs))
+        wrong.add("links", *(f"{key} is linked to, and no entry names it" for key in package.links.keys() - self._seen))
+        spare = (key for key in package.receipts if key not in self._seen)
+        wrong.add("receipts", *(f"a receipt of {key}, which no entry of the period names" for key in spare))
 
     def _finish_population(self) -> None:
         population, wrong = self.population, self._wrong
@@ -2967,6 +2995,7 @@ def _remarks(package: Package, walk: Walk) -> tuple[str, ...]:
         told.append(f"{locks['']} bundles lie under no lock: nothing but their digests kept them from being replaced")
     if locks["GOVERNANCE"]:
         told.append(f"{locks['GOVERNANCE']} bundles lie under a lock that an administrator may lift (GOVERNANCE)")
+    told += walk.probes[-_SHOWN:]
     return (*told, *_ranges(package, walk.size), *_NOT_COMPARED)
 
 

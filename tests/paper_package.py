@@ -201,7 +201,12 @@ class Period:
                 self.enter(draft, self.logged_at)
 
     def enter_run(
-        self, run: Run, bundle: bytes | None = None, *, logged_at: datetime | None = None, **says: Any
+        self,
+        run: Run,
+        bundle: bytes | None = None,
+        *,
+        logged_at: datetime | None = None,
+        says: Mapping[str, Any] | None = None,
     ) -> int:
         """Keep a run's bundle and its receipt, log it, and list it; `says` is what the entry says otherwise."""
         content = bundle or self.home.bundle(run)
@@ -220,7 +225,7 @@ class Period:
             "scheduled_at": due,
             "slot": slot_key(run.plan, due),
         }
-        index = self.enter(run_draft(**(fields | says)), at)
+        index = self.enter(run_draft(**(fields | dict(says or {}))), at)
         self.rows.append(row(run, index))
         return index
 
