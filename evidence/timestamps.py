@@ -21,6 +21,7 @@ from rfc3161_client import HashAlgorithm, TimestampRequestBuilder, VerifierBuild
 from rfc3161_client.errors import VerificationError
 from rfc3161_client.tsp import PKIStatus, TimeStampResponse
 
+from evidence import verify
 from evidence.asking import PATIENCE, NoAnswer, Patience, Question, ask
 from evidence.errors import AlreadyDifferent, EvidenceError, StoreError
 from evidence.log.shelf import LOG, Shelf
@@ -222,9 +223,25 @@ def _ask(
     if answer.status != 200:
         raise NoAnswer(f"it answered with status {answer.status}", "check its address, and whether it asks for a login")
     at = check(answer.content, head, roots, policy=authority.policy, nonce=request.nonce)
+    _assert_auditors_agree(answer.content, head, authority)
     if abs(at - now()) > _CLOCKS:
         raise TokenRefused(f"it says {at:%Y-%m-%d %H:%M:%S} UTC, more than an hour from our clock", "set the clock")
     return Anchored(authority.name, at, answer.content)
+
+
+def _assert_auditors_agree(token: bytes, head: bytes, authority: Authority) -> None:
+    """Before a token is kept the verifier is asked too: it judges by `openssl`, which has rules the library has not.
+
+    One is that a token names its certificate by a digest (RFC 3161, 2.4.2). Without the command the library's word
+    stands.
+    """
+    try:
+        verify.time_of_token(token, head, authority.certificates.read_bytes())
+    except verify.Unusable:
+        return
+    except (verify.TokenRefused, OSError) as error:
+        message = "its time-stamp does not hold by `openssl ts`, with which auditors check it"
+        raise TokenRefused(message, "name another authority") from error
 
 
 def _put(shelf: Shelf, key: str, token: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """Time-stamps by real authorities: every fault of one is caught, and the healthy is as `openssl ts -verify` has it."""
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -160,6 +161,26 @@ def test_a_certificate_for_another_purpose_is_caught(http: httpx.Client, made: T
     found = ask(http, made, lambda query: Reply(made.without_purpose(made.reply(query))))
     assert isinstance(found, NotAnchored)
     assert "purpose" in found.why
+
+
+def test_a_token_that_only_the_library_takes_is_caught(http: httpx.Client, made: TimestampAuthority) -> None:
+    found = ask(http, made, lambda query: Reply(made.unnamed(made.reply(query))))
+    assert isinstance(found, NotAnchored)
+    assert "openssl" in found.why
+    assert check(made.unnamed(made.stamp(HEAD)), HEAD, load_pem_x509_certificates(made.root.read_bytes()))
+
+
+def test_without_the_command_the_library_s_word_stands(
+    http: httpx.Client, made: TimestampAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(asked: bytes) -> Reply:
+        with monkeypatch.context() as back:
+            back.setenv("PATH", os.defpath)
+            reply = made.reply(asked)
+        return Reply(reply)
+
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert isinstance(ask(http, made, answer), Anchored)
 
 
 @pytest.mark.parametrize("hours", [-2, 2])

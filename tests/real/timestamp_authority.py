@@ -94,15 +94,22 @@ class TimestampAuthority:
 
     def without_purpose(self, token: bytes) -> bytes:
         """The same, signed instead with a certificate that is not for time-stamping: `openssl ts` itself would not."""
+        return self._signed_again(token, "plain", "-cades")
+
+    def unnamed(self, token: bytes) -> bytes:
+        """The same, without the attribute in which a token has to name its certificate by a digest."""
+        return self._signed_again(token, "tsa")
+
+    def _signed_again(self, token: bytes, signer: str, *options: str) -> bytes:
         with self._lock:
             folder = self.folder
             (folder / "reply").write_bytes(token)
             openssl("ts", "-reply", "-in", "reply", "-token_out", "-out", "token", folder=folder)
             openssl("cms", "-verify", "-noverify", "-inform", "DER", "-in", "token", "-out", "info", folder=folder)
             signed = openssl(
-                *("cms", "-sign", "-cades", "-binary", "-nodetach", "-in", "info", "-outform", "DER"),
+                *("cms", "-sign", *options, "-binary", "-nodetach", "-in", "info", "-outform", "DER"),
                 *("-econtent_type", "1.2.840.113549.1.9.16.1.4", "-md", "sha256"),
-                *("-signer", "plain.pem", "-inkey", "plain.key", "-certfile", "intermediate.pem"),
+                *("-signer", f"{signer}.pem", "-inkey", f"{signer}.key", "-certfile", "intermediate.pem"),
                 folder=folder,
             )
         granted = bytes.fromhex("3003020100")
