@@ -148,3 +148,30 @@ def disclose(
     from muster.cli.evidence.disclosing import disclose
 
     return disclose(settings(), run, value)
+
+
+@app.command("package")
+def package(
+    release: Annotated[str, typer.Option("--release", metavar="NAME", help="Such as v1.4.0.")],
+    period: Annotated[
+        str, typer.Option("--period", help="2026, 2026-Q3, 2026-09 or FROM..UNTIL; default: since the last package.")
+    ] = "",
+    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Where the file goes.")] = Path(),
+    as_json: AsJson = False,
+) -> int:
+    """Make one sealed package of everything a period shows: runs, population, controls, reports, verifier."""
+    from muster.cli.evidence.packaging import package
+
+    return package(settings(), release, period, output, as_json=as_json)
+
+
+@app.command("diff")
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="A package or a bundle.")],
+    after: Annotated[Path, typer.Argument(metavar="AFTER", help="Another of the same kind.")],
+    as_json: AsJson = False,
+) -> int:
+    """Say what two packages, or two bundles, say otherwise."""
+    from muster.cli.evidence.diffing import diff
+
+    return diff(before, after, as_json=as_json)

@@ -1,0 +1,82 @@
+"""`muster evidence package`: one sealed package for a release and a period, in a folder and in the store.
+
+Promises: a package that was made twice is kept once; the newest head is vouched for first, by whom the policy names;
+who hands in to a notary apart keeps the package there, and that notary enters it.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from evidence import durable
+from evidence.outbox import Outbox
+from evidence.stores import Store
+from evidence.timestamps import Authority
+from evidence.witness import Witness
+from flows.registry import store_of
+from muster.cli.evidence.reading import open_vault
+from muster.clock import SystemClock
+from muster.ledger import open_ledger
+from muster.notary.desk import Desk
+from muster.notary.rounds import go_round
+from muster.package.gather import Sources, gather
+from muster.package.making import make_package
+from muster.package.period import parse_period
+from muster.package.sealed import read_package
+from muster.plan import load_plans
+from muster.settings import Settings
+from muster.verdict import ExitCode
+
+
+def package(settings: Settings, release: str, period: str, output: Path, *, as_json: bool) -> int:
+    """Make the package, and print where it is and what it says in numbers."""
+    desk, store = Desk(settings, SystemClock()), store_of(settings)
+    spoken = parse_period(period) if period else None
+    vouched = go_round(desk.notary(store), desk.policy) if desk.enters else None
+    with tempfile.TemporaryDirectory(prefix="muster-package-") as work, open_ledger(settings.ledger_url) as ledger:
+        policy = desk.policy
+        sources = Sources(
+            vault=open_vault(settings),
+            ledger=ledger,
+            plans=load_plans(settings.plans),
+            outbox=Outbox(settings.outbox),
+            authorities=[Authority(one.name, one.url, one.certificates) for one in policy.authorities],
+            witnesses=[Witness(one.name, one.url, one.key) for one in policy.witnesses],
+            hide=desk.withholder(release),
+        )
+        (Path(work) / "inputs").mkdir()
+        inputs = gather(sources, release, spoken, Path(work) / "inputs")
+        made = make_package(inputs, desk.signer, Path(work) / f"{inputs.name}.tar.gz")
+        said = read_package(made.path)
+        durable.make_folders(output)
+        place = output / made.path.name
+        shutil.copyfile(made.path, place)
+        _keep(desk, store, place, made.sha256)
+    problems = vouched.problems if vouched else ()
+    if as_json:
+        print(json.dumps({"package": str(place), "sha256": made.sha256, "says": said, "problems": problems}, indent=2))
+    else:
+        _show(settings, place, said, problems)
+    return ExitCode.PASS
+
+
+def _keep(desk: Desk, store: Store, package: Path, sha256: str) -> None:
+    """Put it into the store, and enter it unless that is another's to do."""
+    key = f"packages/{package.name}"
+    store.put(key, package, sha256)
+    if desk.enters:
+        desk.notary(store).enter(key, package)
+
+
+def _show(settings: Settings, place: Path, said: Mapping[str, Any], problems: tuple[str, ...]) -> None:
+    for words in problems:
+        print(words)
+    period, population = said["period"], said["population"]
+    ends = ", ".join(f"{number} {outcome}" for outcome, number in sorted(population["outcomes"].items()))
+    print(f"{place}: {period['name']}, {population['slots']} slots: {ends or 'none was due'}")
+    if population["troubled"]:
+        print(f"{population['troubled']} of them have no sealed record, or another trouble: the report says which")
+    print(f"Check it: muster verify {place} --key {settings.pinned_key_file}")
