@@ -8,15 +8,15 @@ the mode COMPLIANCE, not by a refusal that the probe met.
 Source: docs/evidence-format.md; Amazon S3 User Guide, "Locking objects with Object Lock".
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from evidence.canary import Attempt, Canary
 from evidence.statement import utc
 from evidence.stores import Receipt, S3Store, Store
-from evidence.stores.s3_wire import s3_errors
+from evidence.stores.bucket import Bucket, ask_bucket
+from evidence.stores.canary import Attempt, Canary
 
 CANARIES: Final = "canaries/"
 _KEPT_FOR_DAYS: Final = 1
@@ -24,15 +24,6 @@ _KEPT_FOR_DAYS: Final = 1
 
 _SECOND: Final = timedelta(seconds=1)
 """Some servers keep no fractions of one."""
-
-
-@dataclass(frozen=True)
-class Bucket:
-    """What a bucket says of itself; `None` where it does not tell."""
-
-    versioning: str | None
-    object_lock: bool | None
-    default_retention: str | None
 
 
 @dataclass(frozen=True)
@@ -107,7 +98,7 @@ def probe(store: Store, now: datetime, where: str) -> ProbeResult:
     days = None if store.lock_days is None else _KEPT_FOR_DAYS
     held = replace(store, lock_days=days, now=lambda: now).put_bytes(key, content)
     attempts = tuple(Canary(store, held, now).attempts())
-    bucket = _bucket(store)
+    bucket = ask_bucket(store)
     reasons = (
         *_lock_reasons(store, held, now),
         *(a.reason for a in attempts if a.reason),
@@ -143,26 +134,3 @@ def _end_reasons(store: S3Store, held: Receipt, content: bytes) -> Iterator[str]
         v.version for v in store.versions(held.key) if v.key == held.key and not v.is_delete_marker
     }:
         yield "it does not list the canary's version"
-
-
-def _bucket(store: S3Store) -> Bucket:
-    """What the bucket says of itself; who may not ask that is not told."""
-    from botocore.exceptions import ClientError
-
-    def told(question: Callable[[], Any]) -> Any:
-        try:
-            return question()
-        except ClientError as error:
-            is_none = error.response["Error"]["Code"] == "ObjectLockConfigurationNotFoundError"
-            return {} if is_none else None
-
-    with s3_errors(store.url("")):
-        versioning = told(lambda: store.client.get_bucket_versioning(Bucket=store.bucket))
-        lock = told(lambda: store.client.get_object_lock_configuration(Bucket=store.bucket))
-    rule = (lock or {}).get("ObjectLockConfiguration", {}).get("Rule", {}).get("DefaultRetention", {})
-    period = f"{rule['Days']} days" if "Days" in rule else f"{rule.get('Years')} years"
-    return Bucket(
-        None if versioning is None else versioning.get("Status", "never enabled"),
-        None if lock is None else bool(lock),
-        f"{rule.get('Mode')} for {period}" if rule else None,
-    )

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from evidence.canary import Answer, Trial
 from evidence.probe import ProbeResult, probe
 from evidence.stores import LockMode, open_store
+from evidence.stores.canary import Answer, Trial
 from tests.contract.weed import CREDENTIALS, Weed
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from evidence.canary import Answer, Trial
 from evidence.errors import StoreUnreachable
 from evidence.probe import ProbeResult, probe
 from evidence.statement import PredicateType, predicate_of, statement, subjects_of
 from evidence.stores import DirectoryStore, LockMode, S3Store
+from evidence.stores.canary import Answer, Trial
 from tests.paper_s3 import Kept, PaperS3, error
 
 NOW = datetime(2026, 11, 26, 3, 0, 0, 123456, tzinfo=UTC)

@@ -11,8 +11,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from evidence.stores import Receipt, S3Store
+from evidence.stores.s3 import S3Store
 from evidence.stores.s3_wire import s3_errors
+from evidence.stores.store import Receipt
 
 _NO_REFUSAL: Final = frozenset({404, 408, 429})
 """HTTP statuses below 500 that do not say no: nothing there, too slow, too often."""
