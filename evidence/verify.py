@@ -997,10 +997,17 @@ class Witness:
 
 def parse_vkey(text: str) -> Witness | None:
     """The witness in a verifier key of type 0x04, `NAME+ID+KEY`, or `None`."""
-    name, _, rest = text.strip().partition("+")
+    name, _, rest = text.partition("+")
     key_id, _, key = rest.partition("+")
     blob = unbase64(key)
-    if not name or blob is None or len(blob) != 1 + 32 or blob[0] != COSIGNATURE_NOTE:
+    if (
+        not name
+        or not name.isprintable()
+        or " " in name
+        or blob is None
+        or len(blob) != 1 + 32
+        or blob[0] != COSIGNATURE_NOTE
+    ):
         return None
     return Witness(name, blob[1:]) if note_key_id(name, COSIGNATURE_NOTE, blob[1:]).hex() == key_id else None
 
@@ -1265,11 +1272,16 @@ def parse_receipt(said: Statement, signer: str) -> Receipt | None:
 _GRANTED_TIME = re.compile(
     r"^Time stamp: ([A-Z][a-z]{2}) +([0-9]{1,2}) ([0-9:]{8})(\.[0-9]{1,6})?[0-9]* ([0-9]{4}) GMT$", re.MULTILINE
 )
+_NO_ISSUER = re.compile(rb"Verify error: ?(unable to get (local )?issuer|self[- ]signed) certificate")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class TokenRefused(Exception):
     """A time-stamp does not show what it should; the message says why."""
+
+
+class UnknownAuthority(TokenRefused):
+    """It is by an authority whose certificate was not given: it shows nothing here, and nothing is wrong with it."""
 
 
 def time_of_token(token: bytes, head: bytes, certificates: bytes) -> datetime:
@@ -1289,8 +1301,11 @@ def time_of_token(token: bytes, head: bytes, certificates: bytes) -> datetime:
     at = _time_in(*times[0])
     command = ("ts", "-verify", "-in", "answer", "-digest", sha256(head), "-CAfile", "pinned", "-partial_chain")
     done = run_openssl(files, *command, "-attime", str(int(at.timestamp())))
-    if done.returncode != 0 or b"Verification: OK" not in done.stdout + done.stderr:
-        raise TokenRefused("not over this head, or not by an authority whose certificate was given")
+    said = done.stdout + done.stderr
+    if _NO_ISSUER.search(said):
+        raise UnknownAuthority("by none of the authorities whose certificates were given")
+    if done.returncode != 0 or b"Verification: OK" not in said:
+        raise TokenRefused("not over this head, or its authority's certificate does not hold")
     return at
 
 
@@ -2263,7 +2278,9 @@ class Package:
         self.runs: dict[str, RunFacts] = {}
         self.receipts: dict[str, tuple[str, Receipt]] = {}
         self.records: dict[str, Record] = {}
-        self.anchors: tuple[Anchor, ...] = ()
+        self.anchors: list[Anchor] = []
+        self.unknown: Counter[str] = Counter()
+        """Time-stamps by authorities whose certificates were not given."""
         self.witnessed: list[Anchor] = []
 
     @functools.cached_property
@@ -2896,17 +2913,17 @@ def _judge_anchors(package: Package, walk: Walk) -> tuple[str, bool]:
         )
     if not package.given.certificates:
         return f"{len(package.tokens)} time-stamps, and no certificate of an authority was given (--tsa-cert)", False
-    anchors = []
     for (size, authority), token in sorted(package.tokens.items()):
         if size in package.heads:
             try:
                 at = time_of_token(token, package.heads[size].content, package.given.certificates)
-                anchors.append(Anchor(size, at, authority))
+                package.anchors.append(Anchor(size, at, authority))
+            except UnknownAuthority:
+                package.unknown[authority] += 1
             except TokenRefused as error:
                 package.wrong.add("anchors", f"{authority}, size {size}: {error}")
-    package.anchors = tuple(anchors)
     package.wrong.add("anchors", *_broken_times(package.anchors, walk.times))
-    return "", False
+    return "" if package.anchors else "no time-stamp is by an authority whose certificate was given", True
 
 
 def _broken_times(anchors: Iterable[Anchor], times: Mapping[int, datetime]) -> Iterator[str]:
@@ -2996,12 +3013,14 @@ def _remarks(package: Package, walk: Walk) -> tuple[str, ...]:
     if locks["GOVERNANCE"]:
         told.append(f"{locks['GOVERNANCE']} bundles lie under a lock that an administrator may lift (GOVERNANCE)")
     told += walk.probes[-_SHOWN:]
+    for who, count in sorted(package.unknown.items()):
+        told.append(f"{count} time-stamps by {who} show nothing: its certificate was not given (--tsa-cert)")
     return (*told, *_ranges(package, walk.size), *_NOT_COMPARED)
 
 
 def _ranges(package: Package, size: int) -> Iterator[str]:
     """Which entries existed by when, as others say; and those that nobody else vouches for."""
-    for word, found in (("time-stamped", package.anchors), ("cosigned", tuple(package.witnessed))):
+    for word, found in (("time-stamped", package.anchors), ("cosigned", package.witnessed)):
         below = 0
         for anchor in sorted(found):
             if anchor.size > below:
