@@ -43,6 +43,11 @@ class LoggedRun:
         """The time by which it belongs to a period."""
         return self.scheduled_at or self.logged_at
 
+    @property
+    def bundle(self) -> dict[str, Any]:
+        """Its bundle, as its entry names it."""
+        return {"key": self.key, "sha256": self.sha256, "size": self.size}
+
 
 @dataclass(frozen=True)
 class Log:

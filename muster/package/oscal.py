@@ -6,11 +6,13 @@ beside the control: that drills of the period support it. It says nothing of whe
 Source: NIST OSCAL 1.2.1, assessment results model; RFC 9562 (UUID version 5).
 """
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from muster.cadence.controls import BY_ID
 from muster.package.contents import Contents
 from muster.package.controls import NOTE, SUPPORTS, ControlRow
 from muster.package.document import line
@@ -160,8 +162,9 @@ class _Writing:
 
 
 def token_of(control: str) -> str:
-    """A control's id as OSCAL spells ids: `soc-2-a1-2`."""
-    token = _CLASH.sub("-", control.lower()).strip("-")
+    """A control's id as OSCAL spells ids: `soc-2-a1-2`; one of your own ends in a digest, so that no two are one."""
+    own = "" if control in BY_ID else f" {hashlib.sha256(control.encode()).hexdigest()[:8]}"
+    token = _CLASH.sub("-", f"{control}{own}".lower()).strip("-")
     return token if token[:1].isalpha() else f"c-{token}"
 
 

@@ -10,7 +10,7 @@ from itertools import islice
 
 from muster.deck.wording import day, measured_beside_objective, minute
 from muster.package.contents import Contents
-from muster.package.controls import NOTE, ControlRow
+from muster.package.controlpart import controls_section
 from muster.package.document import Cell, Column, Count, Document, Section, Table, Tone
 from muster.package.population import PlanAccount
 from muster.package.provenance import clock, provenance
@@ -31,8 +31,6 @@ TONES = {
 }
 MOST = 1_000
 """Rows of a table; what is beyond is counted, and stands in population.json."""
-_MOST_LACKS = 6
-_MOST_NAMED = 5
 UNRELIABLE = "not to be relied on"
 """Stands beside the outcome of a record with a problem, and is counted in its place."""
 
@@ -107,7 +105,7 @@ def _sections(contents: Contents) -> Iterator[Section | None]:
     yield _not_passed(population.rows)
     yield _waivers([row for row in population.rows if row.outcome == Outcome.WAIVED])
     yield _late(population.late)
-    yield _controls(contents.matrix)
+    yield controls_section(contents.matrix)
     yield _plans(contents)
     yield from provenance(contents)
     yield _slots(population.rows)
@@ -195,57 +193,6 @@ def _late(rows: Sequence[Row]) -> Section | None:
         "They are of an earlier period and reached the log after its package was made; they count for no control here."
     )
     return Section("late", "Sealed since the package before", (said,), table=_every(rows), note=_beyond(rows))
-
-
-def _controls(matrix: Sequence[ControlRow]) -> Section:
-    columns = (
-        Column("Control", 17), Column("Asks for", 27), Column("At least every", 10), Column("We drill", 18),
-        Column("Runs of the period", 28),
-    )  # fmt: skip
-    told = [_control(row) for row in matrix if row.plans]
-    rest = [row for row in matrix if not row.plans]
-    unnamed = ", ".join(row.control.id for row in rest if row.control.kinds) or "none"
-    no_drill = ", ".join(row.control.id for row in rest if not row.control.kinds) or "none"
-    paragraphs = (NOTE, *(() if told else ("No plan names a control.",)))
-    note = f"No plan names, and so nothing here shows: {unnamed}. No drill of Muster is evidence for: {no_drill}."
-    return Section("controls", "Controls", paragraphs, table=_table(columns, told) if told else None, note=note)
-
-
-def _control(row: ControlRow) -> tuple[Cell, ...]:
-    control = row.control
-    source = f"{control.source}; second-hand: check the text before quoting" if control.is_secondary else control.source
-    return (
-        Cell(control.id, more=(control.framework,)),
-        Cell(control.words, more=(source,)),
-        Cell(f"{control.days} days" if control.days else "names no interval"),
-        _cadences(row.plans),
-        _support(row),
-    )
-
-
-def _cadences(plans: Sequence[PlanAccount]) -> Cell:
-    """Each cadence once, with the plans that have it."""
-    names: dict[str, list[str]] = {}
-    for plan in plans:
-        names.setdefault(plan.cadence or "cadence not known", []).append(plan.name)
-    told = [line for cadence, of in names.items() for line in (cadence, _few(of))]
-    return Cell(told[0], more=tuple(told[1:]))
-
-
-def _few(names: Sequence[str]) -> str:
-    beyond = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + beyond
-
-
-def _support(row: ControlRow) -> Cell:
-    lacks = [f"does not show: {lack}" for lack in row.lacks[:_MOST_LACKS]]
-    if len(row.lacks) > _MOST_LACKS:
-        lacks.append(f"and {len(row.lacks) - _MOST_LACKS} more in controls.json")
-    if not row.supports:
-        return Cell("does not show it", Tone.INCONCLUSIVE, lacks=tuple(lacks))
-    newest = max(row.supports, key=lambda each: each.at)
-    told = count_of(len(row.supports), "run supports it", "runs support it")
-    return Cell(told, Tone.PASS, (f"newest: {day(newest.at)}, entry {newest.index}",), tuple(lacks))
 
 
 def _plans(contents: Contents) -> Section | None:

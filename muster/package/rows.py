@@ -80,7 +80,7 @@ class Row:
         """As `population.json` has it."""
         waiver = self.waiver
         return {
-            "bundle": self.entry.key if self.entry else None,
+            "bundle": self.entry.bundle if self.entry else None,
             "endedAt": _or_null(self.sealed.ended_at if self.sealed else None),
             "entry": self.index,
             "headline": self.sealed.headline if self.sealed else "",

@@ -187,7 +187,7 @@ def test_large_bundles_are_named_by_link(paper: Paper, tmp_path: Path) -> None:
     assert (link["key"], link["sha256"], link["size"]) == (large, hashlib.sha256(content).hexdigest(), len(content))
     assert f"data/runs/{large}" not in files
     assert f"data/receipts/{large}.dsse.json" in files
-    assert any(row["bundle"] == large and row["outcome"] == "passed" for row in told(files, "population.json")["slots"])
+    assert any(row["bundle"]["key"] == large and row["outcome"] == "passed" for row in told(files, "population.json")["slots"])
     assert b"Bundles by link" in files["data/report.html"]
 
 
