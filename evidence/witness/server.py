@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from threading import BoundedSemaphore, Timer
 from typing import Any, Final
 
@@ -44,7 +45,14 @@ class WitnessServer(ThreadingHTTPServer):
     def __init__(self, book: Book, address: tuple[str, int], limits: Limits) -> None:
         self.book, self.limits = book, limits
         self._free = BoundedSemaphore(limits.connections)
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
         super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        """Bind, without asking the network for a name as the base class does: that may take a minute."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a connection in a thread of its own, if one is free."""

@@ -76,7 +76,7 @@ def _tell(name: str, done: "subprocess.CompletedProcess[str]") -> bool:
         if not any((FOUND / name).iterdir()):
             (FOUND / name).rmdir()
         return True
-    print(f"{name:18} FOUND, see {FOUND / name}\n{done.stderr[-4000:]}", flush=True)
+    print(f"{name:18} FOUND, see {FOUND / name}\n{done.stdout[-4000:]}\n{done.stderr[-1000:]}", flush=True)
     return False
 
 

@@ -81,7 +81,10 @@ def _cosigned_heads() -> list[bytes]:
 
 
 def _verifier_key(content: bytes) -> bool:
-    text = content.decode("utf-8", "replace")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return False
     found = [key for kind in (1, 4) if (key := parse_verifier_key(text, kind))]
     witness = verify.parse_vkey(text)
     if witness and not any((key.name, key.public) == (witness.name, witness.public) for key in found):

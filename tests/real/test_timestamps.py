@@ -261,13 +261,17 @@ def test_a_flipped_bit_is_caught_or_changes_nothing_that_is_said(made: Timestamp
     assert caught > 0.95 * len(places)
 
 
+@pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("pace", [0.05, 10.0], ids=["byte by byte", "not at all"])
-def test_a_slow_server_is_left(http: httpx.Client, made: TimestampAuthority, pace: float) -> None:
-    with serving(lambda query: Reply(b"never to be read", pace=pace)) as counter:
-        short = Patience(answer=1.0, attempts=2, pause=0.01)
-        (found,) = anchor(HEAD, [Authority("one", counter.url, made.root)], http, now, short)
+def test_a_slow_server_is_left(made: TimestampAuthority, pace: float, over_tls: bool) -> None:
+    tls, short = made.web_certificate() if over_tls else None, Patience(answer=1.5, attempts=2, pause=0.01)
+    with (
+        serving(lambda query: Reply(b"never to be read", pace=pace), tls) as counter,
+        httpx.Client(verify=False) as trusting,
+    ):
+        (found,) = anchor(HEAD, [Authority("one", counter.url, made.root)], trusting, now, short)
     assert isinstance(found, NotAnchored)
-    assert "within 1 seconds" in found.why
+    assert "within 1.5 seconds" in found.why
     assert len(counter.asked) == short.attempts
 
 

@@ -271,6 +271,16 @@ def test_a_fault_inside_is_answered_500_and_cosigns_nothing(server: tuple[str, i
     assert record.read_bytes() == b"damaged"
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_it_listens_where_it_is_told(tmp_path: Path, host: str) -> None:
+    with serve(Book(tmp_path, cosigner(), {ORIGIN: [LOG.key]}, lambda: datetime.now(UTC)), (host, 0)) as found:
+        thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        assert send((host, found.server_address[1]), post(GOOD)).startswith(b"HTTP/1.1 200 ")
+        found.shutdown()
+        thread.join()
+
+
 def test_a_port_that_is_taken_is_said_so(server: tuple[str, int], tmp_path: Path) -> None:
     book = Book(tmp_path, cosigner(), {ORIGIN: [LOG.key]}, lambda: datetime.now(UTC))
     with pytest.raises(EvidenceError, match="cannot listen"):

@@ -1,6 +1,7 @@
 """A real time-stamp authority on loopback: `openssl ts` behind a small web server, with the faults one may have."""
 
 import os
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -115,6 +116,12 @@ class TimestampAuthority:
         granted = bytes.fromhex("3003020100")
         return b"\x30\x82" + (len(granted) + len(signed)).to_bytes(2, "big") + granted + signed
 
+    def web_certificate(self) -> Path:
+        """A certificate for a web server, and its key, in one file."""
+        path = self.folder / "web.pem"
+        path.write_bytes((self.folder / "plain.pem").read_bytes() + (self.folder / "plain.key").read_bytes())
+        return path
+
     def verifies(self, token: bytes, content: bytes, when: int | None = None) -> bool:
         """Whether `openssl ts -verify` accepts the token over these bytes, now or at a time in seconds since 1970."""
         with self._lock:
@@ -166,8 +173,11 @@ class Counter:
 
 
 @contextmanager
-def serving(answer: Callable[[bytes], Reply]) -> Iterator[Counter]:
-    """A server on a free port of loopback, which answers each POST as `answer` says."""
+def serving(answer: Callable[[bytes], Reply], tls: Path | None = None) -> Iterator[Counter]:
+    """A server on a free port of loopback, which answers each POST as `answer` says.
+
+    It speaks TLS with the certificate and key in the file `tls`, if that is given.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -192,7 +202,11 @@ def serving(answer: Callable[[bytes], Reply]) -> Iterator[Counter]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    counter = Counter(f"http://127.0.0.1:{server.server_address[1]}/tsr", answer)
+    if tls:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    counter = Counter(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}/tsr", answer)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

@@ -9,7 +9,7 @@ import pytest
 
 from evidence.asking import Patience
 from evidence.errors import EvidenceError
-from evidence.log import ForkAlarm
+from evidence.log import ForkAlarm, Log, View
 from evidence.stores import DirectoryStore
 from evidence.witness import (
     NOT_CONFIGURED,
@@ -25,7 +25,8 @@ from evidence.witness import (
 )
 from evidence.witness.book import Book
 from evidence.witness.lines import parse_request
-from tests.unit.witness_paper import NOON, ORIGIN, PaperLog, cosigner
+from tests.unit.paper_log import MemoryShelf, drafts
+from tests.unit.witness_paper import NOON, ORIGIN, PaperLog, cosigner, signer
 
 LOG = PaperLog()
 QUICK = Patience(answer=20.0, attempts=2, pause=0.001)
@@ -241,6 +242,30 @@ def test_no_witness_is_said_so(tmp_path: Path) -> None:
         assert cosign(LOG.head(3), [], LOG.consistency, http, lambda: NOON) == (NOT_CONFIGURED,)
         assert keep_cosignatures(store, LOG.head(3), [], LOG.consistency, http, lambda: NOON) == (NOT_CONFIGURED,)
     assert read_cosignatures(store, LOG.head(3), []) == (NOT_CONFIGURED,)
+
+
+def test_a_real_log_is_cosigned_by_its_own_proofs(tmp_path: Path) -> None:
+    """The log as it is written, over more than one tile, and a store that was written anew."""
+    store = MemoryShelf()
+    log = Log(store, ORIGIN, signer(7), now=lambda: NOON)
+    answer = answering(Book(tmp_path, cosigner(), {ORIGIN: [LOG.key]}, lambda: NOON))
+
+    def keep(shelf: MemoryShelf, view: View) -> Cosigned | NotCosigned:
+        with httpx.Client(transport=httpx.MockTransport(answer)) as http:
+            head, proofs = view.head.content, lambda old, _: view.consistency(old)
+            (found,) = keep_cosignatures(shelf, head, [WITNESS], proofs, http, lambda: NOON, QUICK)
+        return found
+
+    for number in (1, 255, 3, 300):
+        found = keep(store, log.append(drafts(*((number, each) for each in range(number)))).view)
+        assert isinstance(found, Cosigned)
+    assert len([key for key in store.content if key.startswith("log/cosignatures/")]) == 4
+    other = MemoryShelf()
+    again = Log(other, ORIGIN, signer(7), now=lambda: NOON).append(drafts(*range(600)))
+    refused = keep(other, again.view)
+    assert isinstance(refused, NotCosigned)
+    assert refused.why is Why.FORK
+    assert not [key for key in other.content if key.startswith("log/cosignatures/")]
 
 
 class TestKept:
