@@ -273,8 +273,8 @@
       ...columns.map((column) => slotCell(plan, column, slots.get(plan).get(column.n) || []))));
     place.replaceChildren(rows.length ? table({ class: "calendar", "aria-label": "Slots by plan" }, headsOf(columns), rows)
       : el("p", {}, NOTHING));
-    const stop = [...place.querySelectorAll("a")].pop();
-    if (stop) stop.tabIndex = 0;
+    const first = rows.find((row) => row.querySelector("a"));
+    if (first) [...first.querySelectorAll("a")].pop().tabIndex = 0;
     byId("calendar-told").textContent = "";
   }
 
