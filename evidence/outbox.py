@@ -105,6 +105,10 @@ class Outbox:
             shutil.rmtree(self._done, ignore_errors=True)  # left by a process that was killed in `_remove`
             return self._send_all(store, tell)
 
+    def waiting(self) -> tuple[str, ...]:
+        """The keys of what is not sent yet, the oldest first."""
+        return tuple(entry.key for entry in self._entries())
+
     def path_of(self, key: str) -> Path | None:
         """Where the local copy of a bundle lies, waiting or sent."""
         for _ in range(2):  # a flush may move it from the one place to the other between two looks

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from evidence import bag, durable
-from evidence.archive import ArchiveDamaged, Limits, read_archive
 from evidence.envelope import open_envelope
 from evidence.errors import EvidenceError
 from evidence.keys import PublicKey
 from evidence.log import Bundle, Draft, package_draft, run_draft
 from evidence.slots import slot_key
 from evidence.statement import PredicateType, predicate_of, subjects_of
+from evidence.verify import PACKAGE_LIMITS, ArchiveDamaged, read_archive
 
 
 class NotSealed(EvidenceError):
@@ -78,10 +78,17 @@ def read_sealed(bundle: Path, trusted: Sequence[PublicKey]) -> SealedFile:
     raise NotSealed(f"{bundle.name} speaks neither of a run nor of a package", "enter it as a record")
 
 
+def read_statement(bundle: Path) -> bytes:
+    """The payload of a bundle's envelope; who signed it is not looked at. Raises `ArchiveDamaged`, `OSError`."""
+    with durable.open_plain(bundle, follow=True) as source:
+        opened = open_envelope(_members(source)[1])
+    return opened.payload if opened else b""
+
+
 def _members(source: BinaryIO) -> tuple[dict[str, str], bytes]:
     """Name to digest of what a seal vouches for, and the envelope's bytes."""
     digests, envelope = {}, b""
-    for member in read_archive(source, Limits()):
+    for member in read_archive(source, PACKAGE_LIMITS):
         name = member.name.partition("/")[2]
         if name == bag.ENVELOPE:
             envelope = b"".join(member.pieces)

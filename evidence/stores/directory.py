@@ -15,7 +15,16 @@ from typing import BinaryIO
 
 from evidence import durable
 from evidence.errors import StoreError, StoreUnreachable
-from evidence.stores.store import READ_LIMIT, Receipt, Version, already_different, assert_key, not_there, too_large
+from evidence.stores.store import (
+    READ_LIMIT,
+    Receipt,
+    Version,
+    already_different,
+    assert_key,
+    assert_page,
+    not_there,
+    too_large,
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,15 @@ class DirectoryStore:
     def put_bytes(self, key: str, content: bytes) -> Receipt:
         """As `Store.put_bytes`."""
         return self._put(key, io.BytesIO(content), hashlib.sha256(content).hexdigest())
+
+    def publish(self, key: str, content: bytes, media_type: str) -> None:  # noqa: ARG002 - a folder keeps no type
+        """As `Store.publish`; a browser tells what a file is by its name."""
+        assert_page(key)
+        with _disk_errors(self.root):
+            path = self._path(key)
+            durable.make_folders(path.parent)
+            durable.sweep(path)
+            durable.write(path, content)
 
     def head(self, key: str, version: str | None = None) -> Receipt | None:
         """As `Store.head`; the digest is computed from the file, whatever it was when it came. No versions."""

@@ -26,6 +26,7 @@ from evidence.stores.store import (
     Version,
     already_different,
     assert_key,
+    assert_page,
     not_there,
     too_large,
 )
@@ -73,6 +74,12 @@ class S3Store:
     def put_bytes(self, key: str, content: bytes) -> Receipt:
         """As `Store.put_bytes`, likewise."""
         return self._put(key, content, hashlib.sha256(content).hexdigest())
+
+    def publish(self, key: str, content: bytes, media_type: str) -> None:
+        """As `Store.publish`; in a bucket with a default retention, pages of before stay as older versions."""
+        assert_page(key)
+        with s3_errors(self.url(key)):
+            self.client.put_object(Bucket=self.bucket, Key=self.name(key), Body=content, ContentType=media_type)
 
     def head(self, key: str, version: str | None = None) -> Receipt | None:
         """As `Store.head`."""

@@ -76,6 +76,10 @@ class Store(Protocol):
         """Keep `content` under `key`, once. Raises `AlreadyDifferent`."""
         ...
 
+    def publish(self, key: str, content: bytes, media_type: str) -> None:
+        """Put a page for people under a key below `portal/`, in place of what was there: no evidence is written so."""
+        ...
+
     def head(self, key: str, version: str | None = None) -> Receipt | None:
         """What is kept under `key`, if anything; of `version`, or of the newest."""
         ...
@@ -109,6 +113,13 @@ def assert_key(key: str) -> None:
     """Raise `StoreError` unless the key is one that may stand in a store."""
     if not is_portable(key) or key.startswith("."):
         raise StoreError(f"{key!r} is no key", "use letters, digits and ._+=,@- in each part, not .. or a dot first")
+
+
+def assert_page(key: str) -> None:
+    """Raise `StoreError` unless the key is one of a page, which may be written again."""
+    assert_key(key)
+    if not key.startswith("portal/"):
+        raise StoreError(f"{key} is evidence, which is written once", "publish pages below portal/ only")
 
 
 def already_different(key: str, where: object) -> AlreadyDifferent:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,8 @@ def hand_in(home: Path, number: int, outcome: str = "passed") -> str:
     name, key = f"shop-{number}", home / ".muster" / "keys" / "signing.pem"
     ensure_key_pair(key)
     predicate: dict[str, Any] = {"run": name, "plan": "shop", "outcome": outcome, "kind": "restore"}
-    predicate |= {"scheduledAt": NOW.isoformat(), "endedAt": NOW.isoformat()}
+    due = NOW + timedelta(minutes=number)
+    predicate |= {"scheduledAt": due.isoformat(), "endedAt": due.isoformat()}
     made = home / f"{name}.tar.gz"
     sealed = seal({"a": b"1"}, predicate, load_signer(key), made, {})
     open_store(str(home / "store")).put(f"shop/{name}.tar.gz", sealed.path, sealed.sha256)
@@ -179,3 +180,35 @@ def test_what_is_withheld_is_disclosed_by_its_owner(home: Path, run: Run) -> Non
     told = json.loads(run("evidence", "disclose", "shop-1", "db.internal"))
     assert (told["run"], told["value"]) == ("shop-1", "db.internal")
     assert "no pattern" in run("evidence", "disclose", "shop-1", "elsewhere", code=64)
+
+
+@pytest.mark.usefixtures("entered")
+def test_the_portal_shows_what_was_entered_and_is_drawn_anew(home: Path, run: Run) -> None:
+    assert "4 entries of the log" in run("evidence", "portal", "--output", "pages")
+    page = (home / "pages" / "portal" / "index.html").read_text()
+    assert [name in page for name in ("shop-1", "shop-2", "shop-3", "shop-4")] == [True, True, True, False]
+    run("evidence", "portal")
+    hand_in(home, 4)
+    run("notary", "--once")
+    run("evidence", "portal")
+    assert "shop-4" in (home / "store" / "portal" / "index.html").read_text()
+    assert "0 findings" in run("evidence", "audit")
+
+
+@pytest.mark.usefixtures("entered")
+def test_a_package_is_made_entered_and_compared(home: Path, run: Run) -> None:
+    made = json.loads(run("evidence", "package", "--release", "v1", "--period", "2026-Q4", "--output", "out", "--json"))
+    assert made["says"]["population"]["outcomes"] == {"failed": 1, "missed": 1, "passed": 1}
+    assert "package v1-2026-Q4" in run("evidence", "ls")
+    assert "is in the log already" in run("evidence", "package", "--release", "v1", "--period", "2026-Q4", code=64)
+    hand_in(home, 4)
+    run("notary", "--once")
+    second = json.loads(
+        run("evidence", "package", "--release", "v2", "--period", "2026-Q4", "--output", "out", "--json")
+    )
+    assert "They say the same" in run("evidence", "diff", made["package"], made["package"])
+    changed = run("evidence", "diff", made["package"], second["package"], code=1)
+    assert '"passed": 2' in changed
+    said = run("verify", second["package"], "--before", made["package"], code=0)
+    assert "Verified" in said
+    assert "do not rely" in run("verify", made["package"], "--before", second["package"], code=1)

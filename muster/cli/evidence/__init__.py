@@ -175,3 +175,16 @@ def diff(
     from muster.cli.evidence.diffing import diff
 
     return diff(before, after, as_json=as_json)
+
+
+@app.command("portal")
+def portal(
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="DIR", help="Below this folder; default: into the store.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Draw the auditors' portal: every run, gap and proof on static pages beside the evidence."""
+    from muster.cli.evidence.portal import portal
+
+    return portal(settings(), output, as_json=as_json)

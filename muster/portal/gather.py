@@ -1,0 +1,184 @@
+"""Gathering what the portal shows: from the store and its log, the ledger, and the plans.
+
+Promises: what is evidence is read under the pinned key's keyring; what was read of a bundle once is kept by its digest,
+so that a portal of ten thousand runs reads only what is new; nothing is written but that cache.
+"""
+
+import base64
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from evidence import durable
+from evidence.envelope import open_envelope
+from evidence.errors import EvidenceError, StoreUnreachable
+from evidence.log import Entry
+from evidence.outbox import Outbox
+from evidence.receipts import receipt_key
+from evidence.sealed import read_statement
+from evidence.statement import PredicateType, predicate_of
+from evidence.timestamps import Anchored, Authority, read_anchors
+from evidence.vault import Vault
+from evidence.verify import ArchiveDamaged
+from evidence.witness import Cosigned, Witness, read_cosignatures
+from muster.cards import card_of
+from muster.ledger.ledger import Ledger
+from muster.plan import Plan
+from muster.portal.model import (
+    Anchor,
+    Cosignature,
+    LogEntry,
+    PortalData,
+    PortalPlan,
+    Waiting,
+    plan_of,
+)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a portal comes from. `cache` is a folder that may be deleted at any time."""
+
+    vault: Vault
+    ledger: Ledger
+    plans: Sequence[Plan]
+    outbox: Outbox
+    cache: Path
+    authorities: Sequence[Authority] = ()
+    witnesses: Sequence[Witness] = ()
+
+
+def gather(sources: Sources) -> PortalData:
+    """Everything that the portal shows now. Raises `EvidenceError`, `StoreUnreachable`."""
+    vault, now = sources.vault, sources.ledger.now()
+    reading = _Reading(sources)
+    entries = list(vault.entries())
+    sealed = [entry for entry in entries if "bundle" in entry.fields]
+    head = vault.view.head
+    return PortalData(
+        at=now,
+        origin=vault.origin,
+        size=head.size,
+        root=base64.b64encode(head.root).decode(),
+        entries=[LogEntry(entry.index, entry.fields) for entry in entries],
+        predicates=dict(reading.predicates(sealed)),
+        receipts=dict(reading.receipts(sealed)),
+        plans=list(_plans(sources, now)),
+        waiting=list(_waiting(sources)),
+        anchors=list(_anchors(sources)),
+        cosignatures=list(_cosignatures(sources)),
+        probe=reading.newest_probe(entries),
+        keys=[_predicate(envelope, PredicateType.KEY) for envelope in vault.keyring.envelopes],
+    )
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Reads what entries name, each once and for all."""
+
+    sources: Sources
+
+    def predicates(self, sealed: Sequence[Entry]) -> Iterator[tuple[str, Any]]:
+        """Of each bundle that can be had, by its key; what cannot be had is shown without."""
+        for entry in sealed:
+            statement = self._kept(entry.envelope, partial(self._statement, entry))
+            about = PredicateType.PACKAGE if entry.kind == "package" else PredicateType.DRILL_RUN
+            if (said := predicate_of(statement, about)) is not None:
+                yield str(entry.fields["bundle"]["key"]), said
+
+    def receipts(self, sealed: Sequence[Entry]) -> Iterator[tuple[str, Any]]:
+        """The predicate of each first receipt, by its bundle's key."""
+        for entry in sealed:
+            key = str(entry.fields["bundle"]["key"])
+            envelope = self._kept(str(entry.fields["receipt"]), partial(self._read, receipt_key(key)))
+            if said := _predicate(envelope, PredicateType.PUT_RECEIPT):
+                yield key, said
+
+    def newest_probe(self, entries: Sequence[Entry]) -> Mapping[str, Any] | None:
+        """What the newest probe of the store found."""
+        probes = (e for e in reversed(entries) if e.fields.get("predicateType") == PredicateType.PROBE.value)
+        if (newest := next(probes, None)) is None:
+            return None
+        envelope = self._kept(newest.envelope, lambda: self._read(str(newest.fields["key"])))
+        return _predicate(envelope, PredicateType.PROBE) or None
+
+    def _kept(self, digest: str, read: Callable[[], bytes]) -> bytes:
+        """What has this digest as a name, from the cache or read now; nothing where it cannot be read."""
+        place = self.sources.cache / digest[:2] / digest
+        if place.is_file():
+            return place.read_bytes()
+        content = read()
+        if content:
+            durable.make_folders(place.parent)
+            durable.write(place, content)
+        return content
+
+    def _statement(self, entry: Entry) -> bytes:
+        """The payload of the envelope in a bundle that has the digest its entry names."""
+        key, sha256 = str(entry.fields["bundle"]["key"]), entry.fields["bundle"]["sha256"]
+        local = self.sources.outbox.path_of(key)
+        brought = self.sources.cache / "brought.tar.gz"
+        try:
+            if local is None or durable.sha256_of(local) != sha256:
+                durable.make_folders(brought.parent)
+                if self.sources.vault.store.get(key, brought) != sha256:
+                    return b""
+                local = brought
+            return read_statement(local)
+        except StoreUnreachable:
+            raise
+        except (EvidenceError, ArchiveDamaged):
+            return b""
+        finally:
+            brought.unlink(missing_ok=True)
+
+    def _read(self, key: str) -> bytes:
+        try:
+            return self.sources.vault.store.read(key)
+        except StoreUnreachable:
+            raise
+        except EvidenceError:
+            return b""
+
+
+def _predicate(envelope: bytes, about: PredicateType) -> dict[str, Any]:
+    opened = open_envelope(envelope)
+    return (predicate_of(opened.payload, about) if opened else None) or {}
+
+
+def _plans(sources: Sources, now: datetime) -> Iterator[PortalPlan]:
+    since = {standing.plan: standing.since for standing in sources.ledger.standings()}
+    for plan in sources.plans:
+        yield plan_of(card_of(plan), (since.get(plan.name) or now).astimezone(UTC), now)
+
+
+def _waiting(sources: Sources) -> Iterator[Waiting]:
+    """Runs that ended and are not in the log: their bundles wait in this installation's outbox."""
+    for key in sources.outbox.waiting():
+        plan, _, name = key.partition("/")
+        yield Waiting(plan, name.removesuffix(".tar.gz"), None, "its bundle waits for the store or the notary")
+
+
+def _anchors(sources: Sources) -> Iterator[Anchor]:
+    store = sources.vault.store
+    for size in _sizes(store.keys("log/times/")):
+        head = store.read(f"log/heads/{size:020d}")
+        for said in read_anchors(store, size, head, sources.authorities):
+            if said.authority:
+                yield Anchor(size, said.authority, said.at if isinstance(said, Anchored) else None)
+
+
+def _cosignatures(sources: Sources) -> Iterator[Cosignature]:
+    store = sources.vault.store
+    for size in _sizes(store.keys("log/cosignatures/")):
+        head = store.read(f"log/heads/{size:020d}")
+        for said in read_cosignatures(store, head, sources.witnesses):
+            if isinstance(said, Cosigned):
+                yield Cosignature(size, said.witness)
+
+
+def _sizes(keys: Sequence[str]) -> list[int]:
+    return sorted({int(part) for key in keys if (part := key.split("/")[2]).isdecimal()})
