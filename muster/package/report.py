@@ -108,7 +108,7 @@ def _sections(contents: Contents) -> Iterator[Section | None]:
     yield controls_section(contents.matrix)
     yield _plans(contents)
     yield from provenance(contents)
-    yield _slots(population.rows)
+    yield _slots(sorted(population.rows, key=lambda row: (row.at, row.plan)))
 
 
 def _wrong(contents: Contents) -> Section:

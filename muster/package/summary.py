@@ -45,7 +45,7 @@ def _control(control: Mapping[str, Any]) -> Section:
 
 def _lacks(control: Mapping[str, Any]) -> Section:
     lacks = control["doesNotShow"]
-    said = tuple(f"{lack[0].upper()}{lack[1:]}." for lack in lacks) or ("Nothing that was due is missing.",)
+    said = tuple(f"{lack}." for lack in lacks) or ("Nothing that was due is missing.",)
     return Section("lacks", "What is not shown", said, is_bad=bool(lacks))
 
 
@@ -62,7 +62,7 @@ def _runs(runs: Sequence[Mapping[str, Any]]) -> Section:
             Cell(run["supports"], Tone.PASS if run["supports"] == _SUPPORTS else Tone.INCONCLUSIVE),
             Cell(run["sha256"] or "none", more=(run["where"],), is_code=bool(run["sha256"])),
         )
-        for run in runs[:MOST]
+        for run in sorted(runs, key=lambda run: (run["due"], run["plan"]))[:MOST]
     )
     beyond = f"{len(runs) - MOST:,} more are listed in runs.csv." if len(runs) > MOST else ""
     table = Table(columns, rows) if rows else None

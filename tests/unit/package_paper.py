@@ -20,11 +20,18 @@ from evidence.statement import PredicateType, canonical
 from evidence.verify import root_of
 from muster.cadence.spec import Cadence
 from muster.cards import PlanCard
+from muster.ledger.rows import Alert, Look, Proof
 from muster.ledger.standing import Standing
-from muster.package.inputs import PackageInputs
+from muster.package.contents import Contents, put_together
+from muster.package.inputs import PackageInputs, Previous
+from muster.package.log import copy_log
 from muster.package.period import parse_period
+from muster.package.telemetry import write_telemetry
+from muster.verdict import Verdict
 
 Q3 = parse_period("2026-Q3")
+DUE = [datetime(2026, month, 1, 3, tzinfo=UTC) for month in range(2, 11)]
+JULY, AUGUST, SEPTEMBER, OCTOBER = DUE[5:9]
 SINCE = datetime(2026, 1, 15, 12, tzinfo=UTC)
 MONTHLY = Cadence(cron="0 3 1 * *")
 CONTROLS = ("SOC 2 A1.2", "ISO 27001 A.8.13", "DORA Art. 11(6)(a)")
@@ -236,3 +243,72 @@ def envelope_digest(bundle: Path) -> str:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+NASTY = "検索 <img src=x onerror=alert(1)> &amp; **b** `c` \x1b[31m\u202e{{ 7*7 }} ]]> \u2028 é"
+
+
+def look(plan: str, number: int, moment: str, verdict: Verdict = Verdict.PASS) -> Look:
+    return Look(
+        plan=plan,
+        number=number,
+        at=at(moment),
+        by="watch",
+        host="db1",
+        substance="1" * 64,
+        verdict=verdict,
+        since=at(moment),
+        seconds=0.25,
+        findings=(),
+    )
+
+
+def alert(condition: str, since: str, **changes: Any) -> Alert:
+    return Alert(subject="orders", condition=condition, severity="critical", words="late", since=at(since), **changes)
+
+
+PROOF = Proof(
+    kind="restore", at=at("2026-06-30"), planted=3, caught=3, healthy=1, quiet=1, matrix=(), muster_version="1.4.0"
+)
+
+
+def quarter(paper: Paper, **changes: Any) -> PackageInputs:
+    """Two plans: a failed drill, a gap, a run on demand, telemetry, and a package before."""
+    for due in DUE:
+        paper.run("billing", due, "failed" if due == AUGUST else "passed")
+        if due != AUGUST:
+            paper.run("orders", due)
+        if due == JULY:
+            paper.run("orders", at("2026-07-20T10:00"), on_demand=True)
+    return paper.inputs(**{
+        "plans": [card("billing"), card("orders")],
+        "standings": [standing("billing"), standing("orders")],
+        "keys": {"00000000.dsse.json": b"{}"},
+        "looks": [
+            look("orders", 1, "2026-08-10"),
+            look("orders", 2, "2026-08-11", Verdict.FAIL),
+            look("orders", 3, "2026-11-01"),
+        ],
+        "looks_since": at("2026-08-01"),
+        "alerts": [
+            alert("overdue", "2026-08-09"),
+            alert("old", "2026-01-01", resolved_at=at("2026-02-01")),
+        ],
+        "proofs": [PROOF],
+        "previous": Previous("v1.3.0", "a" * 64, Q3.start, 10),
+    } | changes)  # fmt: skip
+
+
+def contents_of(inputs: PackageInputs, folder: Path) -> Contents:
+    log = copy_log(inputs.entries, inputs.head, inputs.period, inputs.previous, None)
+    return put_together(inputs, log, write_telemetry(inputs, folder / "telemetry"))
+
+
+def hostile(paper: Paper) -> PackageInputs:
+    for due, outcome in ((JULY, "failed"), (AUGUST, "waived"), (SEPTEMBER, "passed")):
+        unrun = {"outcome": "waived", "why": NASTY, "until": OCTOBER.isoformat()} if outcome == "waived" else None
+        paper.run(
+            "orders", due, outcome, owner=NASTY, headline=NASTY * 30, controls=[f"internal: {NASTY}"], unrun=unrun
+        )
+    plan = card("orders")._replace(owner=NASTY, controls=(f"internal: {NASTY}",))
+    return paper.inputs(plans=[plan], standings=[standing("orders")], release=NASTY)

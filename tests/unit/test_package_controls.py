@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from package_paper import CONTROLS, Q3, Paper, at, card, standing
-from test_package_population import AUGUST, DUE, JULY, OCTOBER, SEPTEMBER, of_plan, population_of
+from package_paper import AUGUST, CONTROLS, DUE, JULY, OCTOBER, Q3, SEPTEMBER, Paper, at, card, standing
+from test_package_population import of_plan, population_of
 
 from muster.cadence.controls import CONTROLS as KNOWN
 from muster.cadence.spec import Cadence

@@ -12,48 +12,41 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from package_paper import CONTROLS, Paper, at, card, standing
+from package_paper import (
+    AUGUST,
+    CONTROLS,
+    JULY,
+    OCTOBER,
+    SEPTEMBER,
+    Paper,
+    at,
+    card,
+    contents_of,
+    hostile,
+    quarter,
+    standing,
+)
 from pypdf import PdfReader
-from test_package_making import quarter
-from test_package_population import AUGUST, JULY, OCTOBER, SEPTEMBER, blackout
+from test_package_population import blackout
 from trestle.oscal.assessment_results import Model
 
 from muster.cadence.controls import CONTROLS as KNOWN
 from muster.cadence.spec import Cadence
-from muster.package.contents import Contents, put_together
+from muster.package.contents import Contents
 from muster.package.document import MOST as MOST_CHARACTERS
 from muster.package.document import Document, Tone
 from muster.package.html import render_html
-from muster.package.inputs import Anchor, Cosignature, PackageInputs
+from muster.package.inputs import Anchor, Cosignature
 from muster.package.jsonfile import pieces
 from muster.package.junit import render_junit
-from muster.package.log import copy_log
 from muster.package.oscal import objective_of, oscal_of, token_of
 from muster.package.pdf import render_pdf
 from muster.package.report import MOST, build_report
-from muster.package.telemetry import write_telemetry
-
-NASTY = "検索 <img src=x onerror=alert(1)> &amp; **b** `c` \x1b[31m\u202e{{ 7*7 }} ]]> \u2028 é"
 
 
 @pytest.fixture
 def paper(tmp_path: Path) -> Paper:
     return Paper(tmp_path / "paper")
-
-
-def contents_of(inputs: PackageInputs, folder: Path) -> Contents:
-    log = copy_log(inputs.entries, inputs.head, inputs.period, inputs.previous, None)
-    return put_together(inputs, log, write_telemetry(inputs, folder / "telemetry"))
-
-
-def hostile(paper: Paper) -> PackageInputs:
-    for due, outcome in ((JULY, "failed"), (AUGUST, "waived"), (SEPTEMBER, "passed")):
-        unrun = {"outcome": "waived", "why": NASTY, "until": OCTOBER.isoformat()} if outcome == "waived" else None
-        paper.run(
-            "orders", due, outcome, owner=NASTY, headline=NASTY * 30, controls=[f"internal: {NASTY}"], unrun=unrun
-        )
-    plan = card("orders")._replace(owner=NASTY, controls=(f"internal: {NASTY}",))
-    return paper.inputs(plans=[plan], standings=[standing("orders")], release=NASTY)
 
 
 class Page(HTMLParser):

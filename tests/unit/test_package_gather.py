@@ -8,9 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from package_paper import Paper, at, standing
-from test_package_making import PROOF, alert, files_of, look, told
-from test_package_population import AUGUST, JULY, OCTOBER, SEPTEMBER
+from package_paper import AUGUST, JULY, OCTOBER, PROOF, SEPTEMBER, Paper, alert, at, look, standing
+from test_package_making import files_of, told
 
 from evidence.bundle import Sealed
 from evidence.errors import EvidenceError, StoreUnreachable

@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from package_paper import Paper, card, standing
+from package_paper import JULY, NASTY, Paper, card, hostile, quarter, standing
 from pypdf import PdfReader
-from test_package_forms import NASTY, hostile
-from test_package_making import quarter
-from test_package_population import JULY
 
 from evidence.errors import EvidenceError
 from muster.package.intake import Intake, export
@@ -52,7 +49,7 @@ def test_every_control_that_a_plan_names_has_its_folder(package: Path, tmp_path:
         text = "".join(page.extract_text() for page in PdfReader(folder / "summary.pdf").pages)
         assert control in text
         assert "5 runs support it" in text
-        assert "Orders: 1 unsealed" in " ".join(text.split())
+        assert "orders: 1 unsealed." in " ".join(text.split())
     assert [row["folder"] for row in rows_of(tmp_path / "out" / "index.csv")] == list(map(token_of, exported.controls))
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from package_paper import MONTHLY, Q3, Paper, at, card, standing
-from test_package_population import AUGUST, DUE, JULY, OCTOBER, SEPTEMBER, of_plan
+from package_paper import AUGUST, DUE, JULY, MONTHLY, OCTOBER, Q3, SEPTEMBER, Paper, at, card, quarter
+from test_package_population import of_plan
 
 from evidence.archive import Limits, read_archive
 from evidence.bundle import Sealed
@@ -21,10 +21,8 @@ from evidence.envelope import open_envelope
 from evidence.errors import EvidenceError
 from evidence.keys import public_key_of
 from evidence.statement import PredicateType, canonical, predicate_of
-from muster.ledger.rows import Alert, Look, Proof
-from muster.package.inputs import PackageInputs, Previous
+from muster.package.inputs import Previous
 from muster.package.making import make_package
-from muster.verdict import Verdict
 
 SCHEMAS = Path("docs/schemas")
 
@@ -32,57 +30,6 @@ SCHEMAS = Path("docs/schemas")
 @pytest.fixture
 def paper(tmp_path: Path) -> Paper:
     return Paper(tmp_path / "paper")
-
-
-def look(plan: str, number: int, moment: str, verdict: Verdict = Verdict.PASS) -> Look:
-    return Look(
-        plan=plan,
-        number=number,
-        at=at(moment),
-        by="watch",
-        host="db1",
-        substance="1" * 64,
-        verdict=verdict,
-        since=at(moment),
-        seconds=0.25,
-        findings=(),
-    )
-
-
-def alert(condition: str, since: str, **changes: Any) -> Alert:
-    return Alert(subject="orders", condition=condition, severity="critical", words="late", since=at(since), **changes)
-
-
-PROOF = Proof(
-    kind="restore", at=at("2026-06-30"), planted=3, caught=3, healthy=1, quiet=1, matrix=(), muster_version="1.4.0"
-)
-
-
-def quarter(paper: Paper, **changes: Any) -> PackageInputs:
-    """Two plans: a failed drill, a gap, a run on demand, telemetry, and a package before."""
-    for due in DUE:
-        paper.run("billing", due, "failed" if due == AUGUST else "passed")
-        if due != AUGUST:
-            paper.run("orders", due)
-        if due == JULY:
-            paper.run("orders", at("2026-07-20T10:00"), on_demand=True)
-    return paper.inputs(**{
-        "plans": [card("billing"), card("orders")],
-        "standings": [standing("billing"), standing("orders")],
-        "keys": {"00000000.dsse.json": b"{}"},
-        "looks": [
-            look("orders", 1, "2026-08-10"),
-            look("orders", 2, "2026-08-11", Verdict.FAIL),
-            look("orders", 3, "2026-11-01"),
-        ],
-        "looks_since": at("2026-08-01"),
-        "alerts": [
-            alert("overdue", "2026-08-09"),
-            alert("old", "2026-01-01", resolved_at=at("2026-02-01")),
-        ],
-        "proofs": [PROOF],
-        "previous": Previous("v1.3.0", "a" * 64, Q3.start, 10),
-    } | changes)  # fmt: skip
 
 
 def files_of(package: Path) -> dict[str, bytes]:
@@ -159,8 +106,8 @@ _AGAIN = """
 import sys
 sys.path.insert(0, "tests/unit")
 from pathlib import Path
-from package_paper import Paper
-from test_package_making import quarter
+from package_paper import MONTHLY, Q3, Paper, at, card, DUE, JULY, AUGUST, SEPTEMBER, OCTOBER, quarter
+
 from muster.package.making import make_package
 paper = Paper(Path(sys.argv[1]))
 print(make_package(quarter(paper), paper.signer, Path(sys.argv[2])).sha256)
@@ -177,17 +124,18 @@ def test_another_process_hash_seed_and_time_zone_give_the_same_bytes(tmp_path: P
 
 
 def test_large_bundles_are_named_by_link(paper: Paper, tmp_path: Path) -> None:
-    paper.run("orders", JULY, padding=1 << 10)
     small = paper.run("orders", SEPTEMBER)
     limit = paper.bundles[small].stat().st_size
-    large = paper.run("orders", AUGUST, headline=hashlib.sha256(b"1").hexdigest() * 40)
+    large = paper.run("orders", AUGUST, padding=1 << 16)
     files = files_of(make_package(paper.inputs(link_above=limit), paper.signer, tmp_path).path)
     (link,) = told(files, "links.json")
     content = paper.bundles[large].read_bytes()
     assert (link["key"], link["sha256"], link["size"]) == (large, hashlib.sha256(content).hexdigest(), len(content))
     assert f"data/runs/{large}" not in files
     assert f"data/receipts/{large}.dsse.json" in files
-    assert any(row["bundle"]["key"] == large and row["outcome"] == "passed" for row in told(files, "population.json")["slots"])
+    assert any(
+        row["bundle"]["key"] == large and row["outcome"] == "passed" for row in told(files, "population.json")["slots"]
+    )
     assert b"Bundles by link" in files["data/report.html"]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from package_paper import MONTHLY, Q3, SINCE, Paper, at, card, standing
+from package_paper import AUGUST, DUE, JULY, MONTHLY, OCTOBER, Q3, SEPTEMBER, SINCE, Paper, at, card, standing
 
 from evidence.errors import EvidenceError
 from muster.cadence.spec import Blackout, Cadence
@@ -23,9 +23,6 @@ from muster.package.period import parse_period
 from muster.package.population import Population, build_population
 from muster.package.rows import NO_RECORD
 from muster.package.sealed import Reading, read_bundle
-
-DUE = [at(f"2026-{month:02d}-01T03:00") for month in range(2, 11)]
-JULY, AUGUST, SEPTEMBER, OCTOBER = DUE[5:9]
 
 
 @pytest.fixture
