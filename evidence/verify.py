@@ -525,6 +525,10 @@ class Unusable(Exception):
         self.message, self.advice = message, advice
 
 
+class Unable(Unusable):
+    """What the verifier runs on cannot check what was asked for: neither its fault nor that of the evidence."""
+
+
 @dataclass(frozen=True)
 class PublicKey:
     """A key that may have signed: Ed25519, or ECDSA on P-256."""
@@ -616,17 +620,17 @@ def default_judge(der: bytes, signature: bytes, message: bytes) -> bool:
 
 
 def assert_able(judge: Judge) -> None:
-    """Raises `Unusable` when the judge does not know a right signature: old or other `openssl` know no Ed25519."""
+    """Raises `Unable` when the judge does not know a right signature: old or other `openssl` know no Ed25519."""
     try:
         able = judge(_KNOWN_KEY, _KNOWN_SIGNATURE, b"\x72") and not judge(_KNOWN_KEY, _KNOWN_SIGNATURE, b"\x73")
     except (ImportError, Unusable):
         able = False
     if not able:
-        raise Unusable("no signature can be checked here", "install OpenSSL 3, or Python's package `cryptography`")
+        raise Unable("no signature can be checked here", "install OpenSSL 3, or Python's package `cryptography`")
 
 
 def run_openssl(files: Mapping[str, bytes], *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    """Run the command in a folder of its own, where these files lie. Raises `Unusable` when that cannot be done."""
+    """Run the command in a folder of its own, where these files lie. Raises `Unable` when that cannot be done."""
     try:
         with tempfile.TemporaryDirectory(prefix="verify-") as folder:
             for name, content in files.items():
@@ -640,7 +644,7 @@ def run_openssl(files: Mapping[str, bytes], *arguments: str) -> subprocess.Compl
                 check=False,
             )
     except (OSError, subprocess.SubprocessError) as error:
-        raise Unusable(
+        raise Unable(
             f"`openssl` cannot be run: {error}", "install it, and see that there is room on the disk"
         ) from error
 
@@ -3178,7 +3182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report = check(asked.bundle, _given(asked))
     except Unusable as error:
         print(f"verify.py: {printable(error.message)}\n  -> {printable(error.advice)}", file=sys.stderr)
-        return WRONG_USAGE
+        return EXITS["inconclusive"] if isinstance(error, Unable) else WRONG_USAGE
     lines = [json.dumps(report_json(report), indent=2)] if asked.json else in_words(report)
     for line in lines:
         print(line.encode(sys.stdout.encoding or "ascii", "backslashreplace").decode(sys.stdout.encoding or "ascii"))
