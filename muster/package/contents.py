@@ -44,7 +44,7 @@ class Contents:
     @property
     def has_ended(self) -> bool:
         """Whether the period was over when the package was made."""
-        return self.log.made_at >= self.period.end
+        return self.population.as_of >= self.period.end
 
     @property
     def anchored(self) -> int:
@@ -66,7 +66,7 @@ class Contents:
 def put_together(inputs: PackageInputs, log: Log, telemetry: Telemetry) -> Contents:
     """Read every bundle, and join all there is."""
     readings = dict(_read_all(inputs, log))
-    population = build_population(log, readings, inputs.period, inputs.plans, inputs.standings)
+    population = build_population(log, readings, inputs.period, inputs.plans, inputs.standings, inputs.as_of)
     sound = [run for run in (*log.runs, *log.late) if _is_packaged(readings.get(run.key))]
     return Contents(
         name=inputs.name,

@@ -125,7 +125,7 @@ class _Building:
     def _gap(self, days: int, plan: PlanAccount, supports: Sequence[Row]) -> str:
         """The longest time without a run that supports, if it is longer than the control's own minimum."""
         moments = [self._counted_from(plan), *(row.at for row in supports)]
-        moments.append(min(self.population.period.end, self.log.made_at))
+        moments.append(min(self.population.period.end, self.population.as_of))
         after, before = max(pairwise(sorted(moments)), key=lambda pair: pair[1] - pair[0])
         if (before - after).days <= days:
             return ""
@@ -133,7 +133,7 @@ class _Building:
 
     def _counted_from(self, plan: PlanAccount) -> datetime:
         """The newest pass before the period, if the log has one; else where period and plan both count."""
-        start, until = self.population.period.start, min(self.population.period.end, self.log.made_at)
+        start, until = self.population.period.start, min(self.population.period.end, self.population.as_of)
         return min(self.log.passed_before.get(plan.name) or max(start, plan.since or start), until)
 
 

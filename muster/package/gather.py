@@ -65,7 +65,8 @@ def gather(sources: Sources, release: str, period: Period | None, work: Path) ->
         raise EvidenceError(f"a package named {name} is in the log already", "name this release another way")
     bringing = _Bringing(vault.store, sources.outbox, work)
     previous = bringing.previous(glance.newest_package)
-    period = period or _since_then(previous, glance)
+    as_of = sources.ledger.now()
+    period = period or _since_then(previous, glance, as_of)
     head = vault.view.head.content
     log = copy_log(spool, head, period, previous, None)
     for run in _wanted(log):
@@ -93,6 +94,7 @@ def gather(sources: Sources, release: str, period: Period | None, work: Path) ->
         looks_since=sources.ledger.oldest_look(),
         alerts=ledger.alerts(),
         proofs=ledger.proofs(),
+        as_of=as_of,
         previous=previous,
         link_above=sources.link_above,
     )
@@ -151,12 +153,12 @@ def _copy(vault: Vault, spool: Lines) -> _Glance:
     return glance
 
 
-def _since_then(previous: Previous | None, glance: _Glance) -> Period:
+def _since_then(previous: Previous | None, glance: _Glance, as_of: datetime) -> Period:
     if glance.made_at is None or glance.first_at is None:
         raise EvidenceError("the log is empty: there is nothing to package", "run a drill: what it seals is entered")
     if previous:
-        return period_since(f"since {previous.name}", previous.until, glance.made_at)
-    return period_since("all", glance.first_at.replace(microsecond=0), glance.made_at)
+        return period_since(f"since {previous.name}", previous.until, glance.made_at, as_of)
+    return period_since("all", glance.first_at.replace(microsecond=0), glance.made_at, as_of)
 
 
 def _wanted(log: Log) -> Iterable[LoggedRun]:

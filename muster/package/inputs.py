@@ -86,6 +86,9 @@ class PackageInputs:
     """Conditions that people were told of and that held in the period."""
     proofs: Sequence[Proof] = ()
     """The negative controls that were run in the period, and of each kind the newest before it."""
+    as_of: datetime | None = None
+    """Until when due times are owed a record; default: until the newest entry was logged. What was due since counts as
+    missing too, or a log that has stopped would hide it."""
     previous: Previous | None = None
     link_above: int = LINK_ABOVE
     muster: str = __version__

@@ -71,6 +71,8 @@ class Log:
     """By plan, the first run after the period that served a slot."""
     passed_before: Mapping[str, datetime] = field(default_factory=dict)
     """By plan, the time of the newest run before the period that the log calls passed."""
+    on_demand_first: frozenset[str] = frozenset()
+    """Plans that were run on demand before any slot of theirs was served."""
 
 
 def copy_log(
@@ -109,6 +111,7 @@ class _Walk:
         self._before: dict[str, LoggedRun] = {}
         self._after: dict[str, LoggedRun] = {}
         self._passed: dict[str, datetime] = {}
+        self._first: dict[str, LoggedRun] = {}
 
     def look_at(self, index: int, content: bytes) -> None:
         fields = parse_object(content) or {}
@@ -125,9 +128,11 @@ class _Walk:
         return Log(
             origin, size, root, began_at, made_at, in_order(self._runs), in_order(self._late),
             self._before, self._after, self._passed,
+            frozenset(plan for plan, run in self._first.items() if run.slot is None),
         )  # fmt: skip
 
     def _sort_in(self, run: LoggedRun) -> None:
+        self._first[run.plan] = min(self._first.get(run.plan, run), run, key=lambda each: each.at)
         if run.at in self._period:
             self._runs.append(run)
         elif run.at < self._period.start:

@@ -42,10 +42,14 @@ def parse_period(text: str) -> Period:
     return Period(text, _first_of(year, month), _first_of(year, month + months))
 
 
-def period_since(name: str, start: datetime, made_at: datetime) -> Period:
-    """From a moment on up to and with `made_at`: the end is the whole second after it."""
+def period_since(name: str, start: datetime, made_at: datetime, as_of: datetime) -> Period:
+    """From a moment on up to and with `made_at`, when the log's newest entry was logged: to the whole second after it.
+
+    Where that is of an earlier day than `as_of`, up to the midnight before `as_of`: what was due since then counts.
+    """
+    start = start.astimezone(UTC)
     end = made_at.astimezone(UTC).replace(microsecond=0) + _SECOND
-    return Period(name, start.astimezone(UTC), max(end, start.astimezone(UTC)))
+    return Period(name, start, max(start, end, _midnight(as_of.astimezone(UTC).date())))
 
 
 def _months(match: re.Match[str]) -> tuple[int, int]:

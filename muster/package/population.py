@@ -67,6 +67,9 @@ class Population:
 
     period: Period
     made_at: datetime
+    """When the newest entry was logged."""
+    as_of: datetime
+    """Until when due times are owed a record."""
     rows: tuple[Row, ...]
     open: tuple[Row, ...]
     late: tuple[Row, ...]
@@ -124,8 +127,13 @@ def build_population(
     period: Period,
     plans: Sequence[PlanCard],
     standings: Sequence[Standing],
+    as_of: datetime | None = None,
 ) -> Population:
-    """Join what the log, the bundles (by key), the plans' files and the ledger say."""
+    """Join what the log, the bundles (by key), the plans' files and the ledger say.
+
+    `as_of` is until when due times are owed a record: later than the newest entry where nothing was logged since.
+    """
+    as_of = max(as_of or log.made_at, log.made_at)
     several = Several((*log.runs, *log.late))
     late = tuple(row_of(run, readings, several) for run in log.late)
     by_plan: dict[str, list[Row]] = defaultdict(list)
@@ -136,12 +144,13 @@ def build_population(
     accounts = []
     for name in sorted(by_plan.keys() | cards.keys() | known.keys()):
         part = _OfPlan(name, cards.get(name), known.get(name), by_plan.get(name, []))
-        found = [*part.rows, *part.without_record(log, readings, period)]
+        found = [*part.rows, *part.without_record(log, readings, period, as_of)]
         accounts.append(part.account(found))
         rows += found
     return Population(
         period=period,
         made_at=log.made_at,
+        as_of=as_of,
         rows=in_order(row for row in rows if row.outcome != OPEN),
         open=in_order(row for row in rows if row.outcome == OPEN),
         late=late,
@@ -158,12 +167,14 @@ class _OfPlan:
     standing: Standing | None
     rows: list[Row]
 
-    def without_record(self, log: Log, readings: Mapping[str, Reading], period: Period) -> Iterator[Row]:
+    def without_record(
+        self, log: Log, readings: Mapping[str, Reading], period: Period, as_of: datetime
+    ) -> Iterator[Row]:
         """Due times that have no entry."""
         taken = {row.scheduled_at for row in self.rows}
-        for slot in owed(self._marks(log, readings), period, log.made_at):
+        for slot in owed(self._marks(log, readings, as_of), period, as_of):
             if slot.at not in taken:
-                yield row_without_record(self.name, slot.at, is_open=is_open(slot, log.made_at))
+                yield row_without_record(self.name, slot.at, is_open=is_open(slot, as_of))
 
     def account(self, rows: Iterable[Row]) -> PlanAccount:
         """The plan in short."""
@@ -182,18 +193,19 @@ class _OfPlan:
             counts=Counter(row.outcome for row in rows),
         )
 
-    def _marks(self, log: Log, readings: Mapping[str, Reading]) -> list[Mark]:
+    def _marks(self, log: Log, readings: Mapping[str, Reading], as_of: datetime) -> list[Mark]:
         """Moments at which the cadence is known, in order."""
         beside = [self._mark_beside(runs, readings) for runs in (log.before, log.after)]
         marks = sorted([*filter(None, beside), *self._marks_within()], key=lambda mark: mark.at)
         ledger = self._ledger_cadence
-        if self.standing and self.standing.since and self.name not in log.before:
-            # No entry can be older than the log: what was due before that it cannot tell.
+        if self.standing and self.standing.since and self.name not in (*log.before, *log.on_demand_first):
+            # A plan that was first run on demand is known since then, and its slots count from a later day that nobody
+            # wrote down. No entry can be older than the log: what was due before that it cannot tell.
             since, first = max(self.standing.since, log.began_at), marks[0].cadence if marks else ledger
             if first and (not marks or since < marks[0].at):
                 marks.insert(0, Mark(since, first))
         if self.standing and ledger and self.name not in log.after:
-            marks.append(Mark(self.standing.retired_at or log.made_at + _INSTANT, ledger))
+            marks.append(Mark(self.standing.retired_at or as_of + _INSTANT, ledger))
         return marks
 
     def _marks_within(self) -> Iterator[Mark]:

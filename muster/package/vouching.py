@@ -33,7 +33,7 @@ def vouched_for(
     store = vault.store
     keys = [key for prefix in (TIMES, COSIGNATURES) for key in store.keys(prefix)]
     told = [run.index for run in (*log.runs, *log.late)]
-    after = min([*told, previous.size if previous else log.size], default=0)
+    after = min(told, default=previous.size if previous else 0)
     sizes = _newest_of_each_day(vault, {size for key in keys if after < (size := _size_in(key)) <= log.size})
     files = {key: store.read(key) for key in keys if _size_in(key) in sizes}
     heads = {size: store.read(head_key(size)) for size in sizes}

@@ -38,6 +38,10 @@ class PaperLedger:
     looked: list[Look] = field(default_factory=list)
     raised: list[Alert] = field(default_factory=list)
     proven: list[Proof] = field(default_factory=list)
+    clock: datetime = datetime(2026, 1, 10, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.clock
 
     def standings(self) -> tuple[Standing, ...]:
         return tuple(self.known)
@@ -179,6 +183,19 @@ def test_without_a_period_it_goes_on_from_the_package_before(estate: Estate) -> 
     assert [len(each["slots"]) for each in periods] == [6, 1]
     for sealed in (first, second):
         assert verify(sealed.path, estate.pinned).verdict == "pass"
+
+
+def test_a_log_that_has_stopped_is_told_by_what_it_lacks(estate: Estate) -> None:
+    estate.run("orders", JULY)
+    estate.ledger.clock = at("2026-10-05T09:30")
+    sealed = estate.package("v1.4.0", None)
+    population = told(files_of(sealed.path), "population.json")
+    assert population["until"] == "2026-10-05T00:00:00Z"
+    gaps = [row["scheduledAt"] for row in population["slots"] if row["entry"] is None]
+    assert gaps == ["2026-08-01T03:00:00Z", "2026-09-01T03:00:00Z"]
+    assert [row["scheduledAt"] for row in population["open"]] == ["2026-10-01T03:00:00Z"]
+    report = verify(sealed.path, estate.pinned)
+    assert [proof.name for proof in report.proofs if proof.ok is False] == ["population"]
 
 
 def test_the_same_store_and_ledger_give_the_same_bytes(estate: Estate, tmp_path: Path) -> None:

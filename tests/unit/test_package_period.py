@@ -60,8 +60,15 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 def test_since_the_package_before_ends_after_the_newest_entry() -> None:
     made_at = datetime(2026, 9, 30, 12, 0, 0, 250_000, tzinfo=UTC)
-    period = period_since("since v1.3.0", datetime(2026, 7, 1, tzinfo=UTC), made_at)
+    period = period_since("since v1.3.0", datetime(2026, 7, 1, tzinfo=UTC), made_at, made_at + timedelta(hours=3))
     assert made_at in period
     assert period.end == datetime(2026, 9, 30, 12, 0, 1, tzinfo=UTC)
-    nothing_new = period_since("since v1.3.0", period.end, made_at)
+    nothing_new = period_since("since v1.3.0", period.end, made_at, made_at)
     assert nothing_new.start == nothing_new.end
+
+
+def test_a_log_that_has_stopped_does_not_end_the_period() -> None:
+    """Else nothing would be missing of the time in which nothing was logged."""
+    made_at, now = datetime(2026, 8, 2, 3, 20, tzinfo=UTC), datetime(2026, 10, 5, 9, 30, tzinfo=UTC)
+    period = period_since("all", datetime(2026, 7, 1, tzinfo=UTC), made_at, now)
+    assert period.end == datetime(2026, 10, 5, tzinfo=UTC)

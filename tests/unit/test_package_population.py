@@ -34,7 +34,7 @@ def population_of(inputs: PackageInputs) -> Population:
     log = copy_log(inputs.entries, inputs.head, inputs.period, inputs.previous, None)
     runs = (*log.runs, *log.late, *log.before.values(), *log.after.values())
     readings = {run.key: read_bundle(inputs.bundles[run.key], run) for run in runs if run.key in inputs.bundles}
-    return build_population(log, readings, inputs.period, inputs.plans, inputs.standings)
+    return build_population(log, readings, inputs.period, inputs.plans, inputs.standings, inputs.as_of)
 
 
 def told(population: Population) -> list[tuple[str, str]]:
@@ -228,6 +228,26 @@ def test_what_is_yet_to_come_is_not_in_the_population(paper: Paper) -> None:
     population = population_of(of_plan(paper, "orders"))
     assert told(population) == [("07-01", "passed")]
     assert population.open == ()
+
+
+def test_a_log_that_has_stopped_hides_nothing(paper: Paper) -> None:
+    """Nothing was sealed since July, and the package is made in November."""
+    for due in DUE[:6]:
+        paper.run("orders", due)
+    stopped = of_plan(paper, "orders", as_of=at("2026-11-05"))
+    assert told(population_of(stopped)) == [("07-01", "passed"), ("08-01", "unsealed"), ("09-01", "unsealed")]
+    assert told(population_of(of_plan(paper, "orders"))) == [("07-01", "passed")]
+
+
+def test_a_plan_that_was_first_run_on_demand_owes_nothing_before_its_first_slot(paper: Paper) -> None:
+    """The ledger knows it since that run; when its slots began to count nobody wrote down."""
+    paper.record("a.dsse.json", SINCE)
+    paper.run("orders", at("2026-06-15"), on_demand=True)
+    paper.run("orders", AUGUST)
+    paper.run("orders", OCTOBER)
+    paper.record("b.dsse.json", at("2026-11-05"))
+    known = [standing("orders", since=at("2026-06-15"))]
+    assert told(population_of(paper.inputs(standings=known))) == [("08-01", "passed"), ("09-01", "unsealed")]
 
 
 def test_an_open_slot_is_over_a_day_after_its_deadline() -> None:
