@@ -1,12 +1,14 @@
 /* The portal's script: chooses, lists, draws and opens runs, from the data that stands in the page.
  *
  * Promises: text from a run only ever becomes a text node or an attribute's value, never markup; nothing is asked of a
- * network: a run's details are a script file beside the page, which hands over a text of JSON; what was chosen stands in
- * the address, so that it can be kept and gone back to.
+ * network: a run's details are a script file beside the page, which hands over a text of JSON; what was chosen stands
+ * in the address, so that it can be kept and gone back to.
  */
 "use strict";
 (() => {
-  const DAY = 86400, PAGE = 50, PLANS = 20, PLOTS = 8, CELL = 27;
+  const DAY = 86400, CELL = 27;
+  const isSmall = matchMedia("(max-width: 44rem)").matches;
+  const [PAGE, PLANS, PLOTS] = isSmall ? [20, 8, 4] : [50, 20, 8];
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("data").textContent);
   const { runs, plans, controls, outcomes } = data;
@@ -104,7 +106,8 @@
   const table = (attributes, heads, rows) => el("table", { role: "table", ...attributes },
     el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, ...heads)), el("tbody", { role: "rowgroup" }, ...rows));
   const headCell = (...children) => el("th", { role: "columnheader", scope: "col" }, ...children);
-  const rowHead = (label, ...children) => el("th", { role: "rowheader", scope: "row", "data-label": label }, ...children);
+  const rowHead = (label, ...children) =>
+    el("th", { role: "rowheader", scope: "row", "data-label": label }, ...children);
   const cell = (label, ...children) => el("td", { role: "cell", "data-label": label }, ...children);
 
   // --- What was chosen ---
@@ -182,7 +185,7 @@
   function showTold() {
     const all = many(every.length, "slot", "slots"), isAll = found.length === every.length;
     const verb = found.length === 1 ? "is" : "are";
-    byId("told").textContent = isAll ? `All of ${all} ${verb} shown.` : `${counted(found.length)} of ${all} ${verb} shown.`;
+    byId("told").textContent = `${isAll ? "All" : counted(found.length)} of ${all} ${verb} shown.`;
   }
 
   // --- The table of runs ---
@@ -261,18 +264,22 @@
     const place = byId("calendar-table"), unit = UNITS[view.unit];
     const isWhole = !chosen.text && !chosen.outcomes.length && !chosen.control;
     const named = new Set(found.map((row) => runs.plan[row]));
-    for (const plan of isWhole ? plans.keys() : []) if (!chosen.plan || plans[plan].name === chosen.plan) named.add(plan);
-    const shown = pageOfPlans("calendar-plans", [...named].sort(byName), PLANS, "calendar", showCalendar);
+    const others = [...plans.keys()].filter((plan) => isWhole && (!chosen.plan || plans[plan].name === chosen.plan));
+    const inOrder = [...new Set([...named, ...others])].sort(byName);
+    const shown = pageOfPlans("calendar-plans", inOrder, PLANS, "calendar", showCalendar);
     const columns = columnsOf(place, isWhole && !chosen.until);
     const slots = new Map(shown.map((plan) => [plan, new Map()]));
     for (const row of found) {
-      if (runs.due[row] !== null && slots.has(runs.plan[row])) push(slots.get(runs.plan[row]), unit.of(runs.due[row]), row);
+      const own = slots.get(runs.plan[row]), due = runs.due[row];
+      if (own && due !== null) push(own, unit.of(due), row);
     }
-    if (isWhole) for (const plan of shown) for (const at of plans[plan].next) push(slots.get(plan), unit.of(at), -1 - at);
+    for (const plan of isWhole ? shown : []) {
+      for (const at of plans[plan].next) push(slots.get(plan), unit.of(at), -1 - at);
+    }
     const rows = shown.map((plan) => el("tr", { role: "row" }, rowHead("", bdi(plans[plan].name)),
       ...columns.map((column) => slotCell(plan, column, slots.get(plan).get(column.n) || []))));
-    place.replaceChildren(rows.length ? table({ class: "calendar", "aria-label": "Slots by plan" }, headsOf(columns), rows)
-      : el("p", {}, NOTHING));
+    place.replaceChildren(!rows.length ? el("p", {}, NOTHING)
+      : table({ class: "calendar", "aria-label": "Slots by plan" }, headsOf(columns), rows));
     const first = rows.find((row) => row.querySelector("a"));
     if (first) [...first.querySelectorAll("a")].pop().tabIndex = 0;
     byId("calendar-told").textContent = "";
@@ -308,7 +315,8 @@
     if (rows.length) made.append(slotLink(plan, column, rows));
     else if (slots.length) {
       const told = `due ${minute(-1 - slots[0])}`;
-      made.append(el("span", { class: "sign not-asked", title: told }, mark("due"), el("span", { class: "unseen" }, told)));
+      const unseen = el("span", { class: "unseen" }, told);
+      made.append(el("span", { class: "sign not-asked", title: told }, mark("due"), unseen));
     }
     return made;
   }
@@ -317,7 +325,7 @@
     const times = new Map();
     for (const row of rows) times.set(runs.outcome[row], (times.get(runs.outcome[row]) || 0) + 1);
     const word = outcomes[Math.min(...times.keys())], isOne = rows.length === 1;
-    const told = [...times.keys()].sort((a, b) => a - b).map((each) => `${times.get(each)} ${outcomes[each]}`).join(", ");
+    const told = [...times].sort(([a], [b]) => a - b).map(([each, often]) => `${often} ${outcomes[each]}`).join(", ");
     const isOpened = isOne && runs.entry[rows[0]] !== null, { name } = plans[plan];
     return el("a", {
       class: `sign ${data.tones[word]}`, tabindex: -1, "data-column": n,
@@ -334,7 +342,7 @@
     if (!here || !ways[event.key]) return;
     event.preventDefault();
     const [aside, down] = ways[event.key];
-    const lines = [...byId("calendar-table").querySelectorAll("tbody tr")].map((line) => [...line.querySelectorAll("a")]);
+    const lines = [...here.closest("tbody").rows].map((line) => [...line.querySelectorAll("a")]);
     const at = lines.findIndex((line) => line.includes(here));
     const to = aside ? beyond(lines[at], lines[at].indexOf(here) + aside)
       : nearest(down > 0 ? lines.slice(at + 1) : lines.slice(0, at).reverse(), Number(here.dataset.column));
@@ -391,9 +399,9 @@
     const y = (value) => BASE - ((BASE - TOP) * value) / top;
     const over = measured.filter((row) => limits[row] !== null && runs[name][row] > limits[row]).length;
     const title = name.toUpperCase(), middle = [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
-    const told = `${title} of ${plans[plan].name}: ${many(measured.length, "run", "runs")} from ${day(from)} to ${day(to)},`
-      + ` the newest ${beside(runs[name][newest], limit)}, the median ${seconds(middle)}, the longest ${seconds(worst)},`
-      + ` ${over} beyond the objective`;
+    const told = `${title} of ${plans[plan].name}: ${many(measured.length, "run", "runs")} from ${day(from)}`
+      + ` to ${day(to)}, the newest ${beside(runs[name][newest], limit)}, the median ${seconds(middle)},`
+      + ` the longest ${seconds(worst)}, ${over} beyond the objective`;
     const path = `M${measured.map((row) => `${x(row).toFixed(2)} ${y(runs[name][row]).toFixed(1)}`).join("L")}`;
     const label = (attributes, text) => svg("text", { class: "label", y: BASE + 17, ...attributes }, text);
     const plot = svg("svg", { role: "img", "aria-label": told, class: "trend", width: "100%", height: HEIGHT },
@@ -450,9 +458,9 @@
       .sort((a, b) => (controls[a].id < controls[b].id ? -1 : 1));
     const heads = ["Control", "Asks for", "At least every", "Supported by", "Not shown by", "Newest support"];
     const lines = shown.map((place) => controlRow(controls[place], tally[place]));
-    byId("controls-list").replaceChildren(lines.length
-      ? table({ class: "controls", "aria-label": "Controls named by what was chosen" }, heads.map((each) => headCell(each)), lines)
-      : el("p", {}, "What was chosen names no controls."));
+    const label = "Controls named by what was chosen";
+    byId("controls-list").replaceChildren(!lines.length ? el("p", {}, "What was chosen names no controls.")
+      : table({ class: "controls", "aria-label": label }, heads.map((each) => headCell(each)), lines));
   }
 
   function controlRow(control, { supports, not, newest }) {
@@ -489,7 +497,8 @@
     return shards.get(number).then((part) => part[entry] || Promise.reject());
   }
 
-  const UNLOADED = "Its details could not be loaded: the folder “runs” has to be beside this page, and as new as it is.";
+  const UNLOADED = "Its details could not be loaded: the folder “runs” has to be beside this page, and as new as it.";
+  const UNLISTED = "This page knows no run at this entry of the log.";
 
   async function openRun(entry) {
     const row = rowOf.get(entry), state = byId("one-state");
@@ -514,9 +523,9 @@
     const isKnown = row !== undefined, word = isKnown ? outcomes[runs.outcome[row]] : "no such run";
     const plan = isKnown ? plans[runs.plan[row]] : null;
     head.className = isKnown ? data.tones[word] : "fail";
-    kind.replaceChildren(...(isKnown ? [`${plan.kind} drill `, el("b", {}, bdi(plan.name))] : [`entry ${counted(entry)}`]));
+    kind.replaceChildren(...(isKnown ? [`${plan.kind} drill `, el("b", {}, bdi(plan.name))] : [`entry ${entry}`]));
     ending.textContent = word[0].toUpperCase() + word.slice(1);
-    head.querySelector(".support").textContent = isKnown ? support(row) : "This page knows no run at this entry of the log.";
+    head.querySelector(".support").textContent = isKnown ? support(row) : UNLISTED;
     head.querySelector(".when").replaceChildren(...(isKnown ? [`due ${minute(runs.due[row])} UTC · `,
       el("code", {}, bdi(runs.run[row]))] : []));
     byId("beside").replaceChildren(...(isKnown ? neighbours(row) : []));
@@ -544,7 +553,8 @@
     const all = [
       [quarrel, "fail", "Contradicted:", quarrel],
       [!isRead, "fail", "Not read:", "its bundle was not read when this page was drawn, so its findings are not shown"],
-      [isLate, "inconclusive", "Sealed late:", "more than a day after it ended; until then only its runner vouched for its times"],
+      [isLate, "inconclusive", "Sealed late:",
+        "more than a day after it ended; until then only its runner vouched for its times"],
     ];
     return all.filter(([is]) => is).map(([, tone, word, text]) =>
       el("li", {}, el("b", { class: `sign ${tone}` }, word), " ", bdi(text)));
@@ -583,15 +593,16 @@
 
   function findingRows([check, word, expected, seen, advice]) {
     const row = el("tr", { role: "row", class: advice ? "has-more" : "" }, el("td", { role: "cell" }, verdict(word)),
-      el("th", { role: "rowheader", scope: "row" }, bdi(check)), cell("Expected", bdi(expected)), cell("Seen", bdi(seen)));
+      rowHead("", bdi(check)), cell("Expected", bdi(expected)), cell("Seen", bdi(seen)));
     const more = el("td", { role: "cell", colspan: 4 }, el("p", { class: "advice" }, coded(advice)));
     return advice ? [row, el("tr", { role: "row", class: "more" }, more)] : [row];
   }
 
   function fillFiles(entry, { key, sha256 }) {
     const link = (label, path) => el("a", { href: `../${path}`, download: "" }, label);
-    byId("one-files").replaceChildren(...(key ? [link("the bundle", key), ", ", link("its proof", `proofs/${key}.tlog-proof`),
-      " and ", link("its receipt", `receipts/${key}.dsse.json`)] : ["nothing, since its key is not portable"]));
+    const links = [link("the bundle", key), ", ", link("its proof", `proofs/${key}.tlog-proof`), " and ",
+      link("its receipt", `receipts/${key}.dsse.json`)];
+    byId("one-files").replaceChildren(...(key ? links : ["nothing, since its key is not portable"]));
     const name = key.split("/").pop().replace(/\.tar\.gz$/, "");
     byId("one-commands").textContent = key && sha256 ? byId("commands").content.textContent
       .replaceAll("{RUN}", name).replaceAll("{ENTRY}", entry).replaceAll("{SHA256}", sha256) : "";
@@ -654,14 +665,14 @@
     if (since < 1 && !come) return;
     byId("stale").hidden = false;
     const due = come ? `; since then at least ${many(come, "slot", "slots")} came due, whose end is not told here` : "";
-    byId("stale").textContent = `This page was drawn ${since < 1 ? "today" : `${many(since, "day", "days")} ago`}${due}.`;
+    const drawn = since < 1 ? "today" : `${many(since, "day", "days")} ago`;
+    byId("stale").textContent = `This page was drawn ${drawn}${due}.`;
   }
 
   function start() {
     document.documentElement.classList.add("on");
-    for (const plan of plans.map((each) => each.name).sort()) form.elements.plan.append(el("option", { value: plan }, plan));
-    for (const { id } of [...controls].sort((a, b) => (a.id < b.id ? -1 : 1))) {
-      form.elements.control.append(el("option", { value: id }, id));
+    for (const [field, names] of [["plan", plans.map(({ name }) => name)], ["control", controls.map(({ id }) => id)]]) {
+      form.elements[field].append(...names.sort().map((name) => el("option", { value: name }, name)));
     }
     form.addEventListener("input", (event) => {
       const [from, until] = form.elements.period.value.split("/");
