@@ -8,7 +8,7 @@ Source: C2SP tlog-tiles, tlog-proof. Idea: Go's sumdb/tlog, TileHashReader: chec
 import base64
 from collections.abc import Iterator
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 
 from evidence.errors import EvidenceError
@@ -58,12 +58,21 @@ class View:
     def entry(self, index: int) -> Entry:
         """One entry."""
         self._assert_within(index, self.size - 1)
-        return self._bundle(index // WIDTH)[index % WIDTH]
+        number, within = divmod(index, WIDTH)
+        entry, hashes = Entry(index, self._bundle(number)[within]), self._tile(0, number).hashes
+        if entry.leaf != hashes[within]:
+            raise self._misfit(entries_key(number, len(hashes)))
+        return entry
 
     def entries(self, start: int = 0, stop: int | None = None) -> Iterator[Entry]:
         """The entries from `start` to before `stop`, in order."""
         for index in range(start, self.size if stop is None else stop):
             yield self.entry(index)
+
+    @cached_property
+    def tail(self) -> tuple[Entry, ...]:
+        """The entries of the last bundle while it is not full: those that the bundle after it will begin with."""
+        return tuple(self.entries(self.size // WIDTH * WIDTH))
 
     def backwards(self) -> Iterator[Entry]:
         """The entries, the newest first."""
@@ -108,14 +117,14 @@ class View:
             raise self._misfit(key)
         return tile
 
-    def _read_bundle(self, number: int) -> tuple[Entry, ...]:
-        hashes = self._tile(0, number).hashes
-        key = entries_key(number, len(hashes))
-        contents = parse_entry_bundle(held(self._shelf, LOG + key)) or ()
-        found = tuple(Entry(number * WIDTH + at, content) for at, content in enumerate(contents))
-        if tuple(entry.leaf for entry in found) != hashes:
+    def _read_bundle(self, number: int) -> tuple[bytes, ...]:
+        """The entries in a bundle, as many as its tile has hashes; each is checked when it is asked for."""
+        width = len(self._tile(0, number).hashes)
+        key = entries_key(number, width)
+        contents = parse_entry_bundle(held(self._shelf, LOG + key))
+        if contents is None or len(contents) != width:
             raise self._misfit(key)
-        return found
+        return contents
 
     def _misfit(self, what: str) -> ForkAlarm:
         return ForkAlarm(f"the head of size {self.size} does not stand for the {what} that the store holds")

@@ -237,13 +237,16 @@ def _batch_key(size: int) -> str:
 
 
 def _last(view: View) -> Entry | None:
+    """The newest entry. All that the next bundle begins with is checked on the way, before anything is written."""
+    if view.tail:
+        return view.tail[-1]
     return view.entry(view.size - 1) if view.size else None
 
 
 def _bundles(view: View, entries: Sequence[Entry]) -> Iterator[tuple[str, bytes]]:
     """The entry bundles that are new with these entries; the first may begin with entries that are there."""
     first = view.size // WIDTH
-    contents = [entry.content for entry in (*view.entries(first * WIDTH), *entries)]
+    contents = [entry.content for entry in (*view.tail, *entries)]
     for number, at in enumerate(range(0, len(contents), WIDTH), first):
         piece = contents[at : at + WIDTH]
         yield entries_key(number, len(piece)), pack_entries(piece)
