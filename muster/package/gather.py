@@ -66,6 +66,8 @@ def gather(sources: Sources, release: str, period: Period | None, work: Path) ->
     bringing = _Bringing(vault.store, sources.outbox, work)
     previous = bringing.previous(glance.newest_package)
     as_of = sources.ledger.now()
+    if period and period.start > as_of:
+        raise EvidenceError(f"the period {period.name} has not begun", "name one that has")
     period = period or _since_then(previous, glance, as_of)
     head = vault.view.head.content
     log = copy_log(spool, head, period, previous, None)

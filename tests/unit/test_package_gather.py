@@ -23,8 +23,8 @@ from evidence.verify import verify
 from muster.ledger.rows import Alert, Look, Proof
 from muster.ledger.standing import Standing
 from muster.package.gather import Sources, gather, package_name
-from muster.package.making import make_package
 from muster.package.period import Period, parse_period
+from muster.package.releasing import package_release
 from muster.withholding import Withholder
 
 Q3, Q4 = parse_period("2026-Q3"), parse_period("2026-Q4")
@@ -38,7 +38,7 @@ class PaperLedger:
     looked: list[Look] = field(default_factory=list)
     raised: list[Alert] = field(default_factory=list)
     proven: list[Proof] = field(default_factory=list)
-    clock: datetime = datetime(2026, 1, 10, tzinfo=UTC)
+    clock: datetime = datetime(2026, 10, 1, 3, 20, tzinfo=UTC)
 
     def now(self) -> datetime:
         return self.clock
@@ -98,10 +98,7 @@ class Estate:
 
     def package(self, release: str, period: Period | None, sources: Sources | None = None) -> Sealed:
         """Gather and seal."""
-        work = self.folder / f"work-{release}-{len(list(self.folder.iterdir()))}"
-        work.mkdir()
-        inputs = gather(sources or self.sources(), release, period, work)
-        return make_package(inputs, self.paper.signer, self.folder / "out")
+        return package_release(sources or self.sources(), release, period, self.paper.signer, self.folder / "out")
 
     def publish(self, release: str, period: Period | None) -> Sealed:
         """The same, sent and entered."""
@@ -174,8 +171,10 @@ def test_every_outcome_and_late_records_pass_where_they_are_told_truly(estate: E
 
 def test_without_a_period_it_goes_on_from_the_package_before(estate: Estate) -> None:
     estate.run("orders", JULY)
+    estate.ledger.clock = JULY + timedelta(hours=2)
     first = estate.publish("v1.4.0", None)
     estate.run("orders", AUGUST)
+    estate.ledger.clock = AUGUST + timedelta(hours=2)
     second = estate.package("v1.5.0", None)
     periods = [told(files_of(each.path), "population.json") for each in (first, second)]
     assert periods[0]["from"] == "2026-01-10T00:00:00Z", "the log's first entry"
@@ -291,6 +290,14 @@ def test_what_the_ledger_tells_of_the_period_is_in_it_without_what_is_withheld(e
     assert (incident["condition"], incident["words"]) == ("overdue", hide.token("late"))
     assert [each["at"] for each in told(files, "telemetry/validation.json")["proofs"]] == ["2026-06-30T00:00:00Z"]
     assert b"db1" not in b"".join(content for name, content in files.items() if "telemetry" in name or "report" in name)
+
+
+def test_nothing_is_left_beside_a_package(estate: Estate) -> None:
+    estate.run("orders", JULY)
+    estate.package("v1.4.0", Q3)
+    with pytest.raises(EvidenceError, match="has not begun"):
+        estate.package("v1.5.0", parse_period("2027"))
+    assert [path.name for path in (estate.folder / "out").iterdir()] == ["v1.4.0-2026-Q3.tar.gz"]
 
 
 @pytest.mark.parametrize(
