@@ -12,7 +12,7 @@ PIP = .venv/bin/python -m pip install -qq --disable-pip-version-check --root-use
 DEBIAN = pgbackrest postgresql-15 haproxy pgbouncer etcd-server etcd-client faketime cron systemd \
   dbus-user-session softhsm2 chromium
 
-.PHONY: .venv drill test bench
+.PHONY: .venv drill test bench fuzz
 .DEFAULT_GOAL := drill
 .DELETE_ON_ERROR:
 
@@ -33,6 +33,11 @@ test: .venv/.test
 	.venv/bin/pytest -n 2 --dist loadfile --ignore-glob='*/real/test_*spark*' --ignore-glob='*/real/test_*cutover*'
 	.venv/bin/pytest -n 1 $(wildcard tests/real/test_*cutover*.py tests/real/test_*spark*.py)
 
+# Every parser of foreign bytes, for SECONDS in all; what is found is kept in tests/fuzz/found.
+SECONDS ?= 600
+fuzz: .venv/.test
+	@.venv/bin/python -m tests.fuzz --seconds $(SECONDS)
+
 bench: .venv/.test
 	@.venv/bin/python -m bench
 	@.venv/bin/python -m bench.cadence
@@ -41,6 +46,10 @@ bench: .venv/.test
 	@.venv/bin/python -m bench.checker
 	@.venv/bin/python -m bench.guard
 	@.venv/bin/python -m bench.spark
+	@.venv/bin/python -m bench.log
+	@.venv/bin/python -m bench.verify
+	@.venv/bin/python -m bench.package
+	@.venv/bin/python -m bench.portal
 
 .venv/.drill: locks/drill.txt pyproject.toml
 	@$(NEEDS_PYTHON)

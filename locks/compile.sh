@@ -6,4 +6,4 @@ compile() { uv pip compile --universal --python-version 3.11 --generate-hashes -
 compile --all-extras pyproject.toml -o locks/all.txt
 compile -c locks/all.txt --extra embedded --extra build pyproject.toml -o locks/drill.txt
 compile -c locks/all.txt --extra embedded --extra build --extra spark pyproject.toml -o locks/spark.txt
-compile -c locks/all.txt --extra embedded --extra spark --extra kubernetes --extra hsm --extra test pyproject.toml -o locks/test.txt
+compile -c locks/all.txt --extra embedded --extra spark --extra kubernetes --extra hsm --extra fuzz --extra test pyproject.toml -o locks/test.txt

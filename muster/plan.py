@@ -27,7 +27,6 @@ from muster.restore.spec import RestoreSpec
 from muster.spark.spec import SparkSpec
 from muster.strictyaml import read_model
 
-
 RESERVED = frozenset({"canaries", "keys", "log", "packages", "portal", "proofs", "receipts", "records"})
 """What no plan is named: the store keeps other evidence in folders of these names, beside one of each plan."""
 
@@ -71,7 +70,8 @@ RouteName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 class Plan(Strict):
     """One scheduled drill: what is drilled, against which objectives, for which controls."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9-]{1,62}$")
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]{1,57}$")
+    """Its runs, with the time and an ending, have to fit into the names that evidence may have."""
     kind: str
     description: str = ""
     environment: Environment

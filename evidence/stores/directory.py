@@ -131,12 +131,13 @@ class DirectoryStore:
         durable.make_folders(final.parent)
         try:
             final.hardlink_to(part)
+            created = True
         except FileExistsError:
-            return False
+            created = False  # and perhaps not durable yet: who put it may have been killed a moment ago
         finally:
             part.unlink()
         durable.sync_folder(final.parent)
-        return True
+        return created
 
 
 def _copy(key: str, source: BinaryIO, part: Path, sha256: str) -> None:

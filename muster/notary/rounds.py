@@ -83,7 +83,9 @@ def _vouch(notary: Notary, policy: EvidencePolicy) -> Iterator[tuple[bool, str]]
             for stamp in keep_anchors(notary.store, head.size, head.content, authorities, http, notary.now):
                 yield _told_of_stamp(stamp)
         if witnesses:
-            for word in keep_cosignatures(notary.store, head.content, witnesses, view.consistency, http, notary.now):
+            for word in keep_cosignatures(
+                notary.store, head.content, witnesses, lambda old, _new: view.consistency(old), http, notary.now
+            ):
                 yield _told_of_word(word)
 
 

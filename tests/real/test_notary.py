@@ -91,6 +91,9 @@ def test_an_authority_and_a_witness_vouch_and_the_verifier_believes_them(home: P
         asked = len(tsa.asked)
         assert rounds(home)["vouched"] == done["vouched"]
         assert len(tsa.asked) == asked, "what is vouched for is not asked again"
+        hand_in(home, 4)
+        grown = rounds(home)
+        assert (grown["problems"], len(grown["vouched"])) == ([], 2), "the log goes on from what the witness saw"
     done = rounds(home)
     assert (done["problems"], len(done["vouched"])) == ([], 2), "what they said is kept"
     hand_in(home, 3)

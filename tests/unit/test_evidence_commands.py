@@ -200,6 +200,7 @@ def test_a_package_is_made_entered_and_compared(home: Path, run: Run) -> None:
     made = json.loads(run("evidence", "package", "--release", "v1", "--period", "2026-Q4", "--output", "out", "--json"))
     assert made["says"]["population"]["outcomes"] == {"failed": 1, "missed": 1, "passed": 1}
     assert "package v1-2026-Q4" in run("evidence", "ls")
+    assert "exported: " in run("evidence", "export", made["package"], "--for", "vanta", "--output", "exported")
     assert "is in the log already" in run("evidence", "package", "--release", "v1", "--period", "2026-Q4", code=64)
     hand_in(home, 4)
     run("notary", "--once")

@@ -1,5 +1,6 @@
 """`muster evidence`: the commands around sealed evidence, and where each is carried out."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -188,3 +189,23 @@ def portal(
     from muster.cli.evidence.portal import portal
 
     return portal(settings(), output, as_json=as_json)
+
+
+class IntakeName(StrEnum):
+    """The values of `muster.package.intake.Intake`, which costs more to import."""
+
+    VANTA = "vanta"
+    DRATA = "drata"
+    CISO_ASSISTANT = "ciso-assistant"
+
+
+@app.command("export")
+def export(
+    package: Annotated[Path, typer.Argument(metavar="PACKAGE", help="A package; verify it first.")],
+    intake: Annotated[IntakeName, typer.Option("--for", help="The tool that takes it in.")],
+    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="A new folder.")],
+) -> int:
+    """Write a folder for each control, as tools of compliance teams take them in."""
+    from muster.cli.evidence.exporting import export
+
+    return export(package, intake.value, output)

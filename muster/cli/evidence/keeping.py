@@ -68,6 +68,8 @@ def link(settings: Settings, run: str, days: float, *, to: str, as_json: bool) -
     held = notary.store.head(bundle["key"]) if bundle else None
     if bundle is None or held is None or not held.version:
         raise UsageError(f"there is no run or package {run!r} with a version in the log", "see `muster evidence ls`")
+    if held.sha256 != bundle["sha256"]:
+        raise UsageError(f"the newest version of {held.key} is not what was entered", "see `muster evidence audit`")
     seconds = int(timedelta(days=days).total_seconds())
     address = notary.store.link(held.key, held.version, seconds)
     until = notary.now() + timedelta(seconds=seconds)

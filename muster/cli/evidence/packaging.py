@@ -5,13 +5,10 @@ who hands in to a notary apart keeps the package there, and that notary enters i
 """
 
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evidence import durable
 from evidence.outbox import Outbox
 from evidence.stores import Store
 from evidence.timestamps import Authority
@@ -22,9 +19,9 @@ from muster.clock import SystemClock
 from muster.ledger import open_ledger
 from muster.notary.desk import Desk
 from muster.notary.rounds import go_round
-from muster.package.gather import Sources, gather
-from muster.package.making import make_package
+from muster.package.gather import Sources
 from muster.package.period import parse_period
+from muster.package.releasing import package_release
 from muster.package.sealed import read_package
 from muster.plan import load_plans
 from muster.settings import Settings
@@ -36,8 +33,8 @@ def package(settings: Settings, release: str, period: str, output: Path, *, as_j
     desk, store = Desk(settings, SystemClock()), store_of(settings)
     spoken = parse_period(period) if period else None
     vouched = go_round(desk.notary(store), desk.policy) if desk.enters else None
-    with tempfile.TemporaryDirectory(prefix="muster-package-") as work, open_ledger(settings.ledger_url) as ledger:
-        policy = desk.policy
+    policy = desk.policy
+    with open_ledger(settings.ledger_url) as ledger:
         sources = Sources(
             vault=open_vault(settings),
             ledger=ledger,
@@ -47,14 +44,9 @@ def package(settings: Settings, release: str, period: str, output: Path, *, as_j
             witnesses=[Witness(one.name, one.url, one.key) for one in policy.witnesses],
             hide=desk.withholder(release),
         )
-        (Path(work) / "inputs").mkdir()
-        inputs = gather(sources, release, spoken, Path(work) / "inputs")
-        made = make_package(inputs, desk.signer, Path(work) / f"{inputs.name}.tar.gz")
-        said = read_package(made.path)
-        durable.make_folders(output)
-        place = output / made.path.name
-        shutil.copyfile(made.path, place)
-        _keep(desk, store, place, made.sha256)
+        made = package_release(sources, release, spoken, desk.signer, output)
+    place, said = made.path, read_package(made.path)
+    _keep(desk, store, place, made.sha256)
     problems = vouched.problems if vouched else ()
     if as_json:
         print(json.dumps({"package": str(place), "sha256": made.sha256, "says": said, "problems": problems}, indent=2))
