@@ -302,7 +302,6 @@ def test_the_commands_of_a_run_work_on_its_bundle(open_portal: Callable[..., Por
     public.write_bytes((tmp_path / "signing.pub").read_bytes())
     done = subprocess.run(["bash", "-ec", own], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
     assert f"{bundle.name}: OK" in done.stdout
-    assert "data/journal.jsonl: OK" in done.stdout
     portal.page.goto(portal.page.url.partition("#")[0])
     any_run = portal.page.get_by_label("Commands to verify a run by public tools").inner_text()
     script = any_run.replace("RUN", str(predicate["run"]))
@@ -312,7 +311,7 @@ def test_the_commands_of_a_run_work_on_its_bundle(open_portal: Callable[..., Por
     other.mkdir()
     (other / bundle.name).write_bytes(bundle.read_bytes() + b"x")
     failed = subprocess.run(["bash", "-ec", own], cwd=other, capture_output=True, text=True, check=False, timeout=60)
-    assert failed.returncode != 0
+    assert f"{bundle.name}: FAILED" in failed.stdout
 
 
 def test_hostile_runs_stay_text_in_every_view(open_portal: Callable[..., Portal], tmp_path: Path) -> None:

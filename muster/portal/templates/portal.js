@@ -278,10 +278,12 @@
     }
     const rows = shown.map((plan) => el("tr", { role: "row" }, rowHead("", bdi(plans[plan].name)),
       ...columns.map((column) => slotCell(plan, column, slots.get(plan).get(column.n) || []))));
+    const wasHere = place.contains(document.activeElement);
     place.replaceChildren(!rows.length ? el("p", {}, NOTHING)
       : table({ class: "calendar", "aria-label": "Slots by plan" }, headsOf(columns), rows));
-    const first = rows.find((row) => row.querySelector("a"));
-    if (first) [...first.querySelectorAll("a")].pop().tabIndex = 0;
+    const stop = [...(rows.find((row) => row.querySelector("a"))?.querySelectorAll("a") ?? [])].pop();
+    if (stop) stop.tabIndex = 0;
+    if (stop && wasHere) stop.focus();
     byId("calendar-told").textContent = "";
   }
 
@@ -297,10 +299,11 @@
     const isMonths = view.unit === "month", group = ({ from }) => from.slice(0, isMonths ? 4 : 7);
     const heads = columns.map((column, place) => {
       const isFirst = !place || group(column) !== group(columns[place - 1]);
+      const isAlone = isFirst && columns[place + 1] && group(column) !== group(columns[place + 1]);
       const name = isMonths ? column.from.slice(0, 4) : MONTHS[Number(column.from.slice(5, 7)) - 1];
       const whole = isMonths ? column.from.slice(0, 7) : `${view.unit} of ${column.from}`;
       const head = headCell(el("span", { class: "unseen" }, whole),
-        el("span", { "aria-hidden": "true", class: "group" }, isFirst ? name : ""),
+        el("span", { "aria-hidden": "true", class: "group" }, isFirst && !isAlone ? name : ""),
         el("span", { "aria-hidden": "true" }, isMonths ? column.from.slice(5, 7) : column.from.slice(8)));
       head.className = `${isFirst ? "first" : ""} ${column.isNow ? "now" : ""}`;
       return head;
