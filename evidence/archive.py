@@ -10,9 +10,12 @@ Source: RFC 1951, RFC 1952 (2.3.1.1, extra field); POSIX.1-2017 `pax`, ustar int
 import hashlib
 import struct
 import zlib
+from collections import deque
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO
 
+from evidence import durable
 from evidence.errors import SealError
 from evidence.verify import (
     DEFLATED_HEADER,
@@ -31,6 +34,8 @@ from evidence.verify import (
 
 __all__ = ["ArchiveDamaged", "ArchiveWriter", "Limits", "Member", "read_archive"]
 
+_MOST_BEHIND = 4
+"""Megabytes that may wait to be written."""
 STORED_FROM = 4 << 20
 """Payloads of this many bytes and more are stored, smaller ones compressed: a journal shrinks to a tenth."""
 
@@ -67,10 +72,10 @@ class ArchiveWriter:
         self._gzip.write(bytes(-size % TAR_BLOCK))
         return digest.hexdigest()
 
-    def close(self) -> None:
-        """Write the end. The archive is whole only after this."""
+    def close(self) -> tuple[str, int]:
+        """Write the end: the archive is whole only after this. SHA-256 (hex) and size in bytes of all of it."""
         self._gzip.write(TAR_END)
-        self._gzip.close()
+        return self._gzip.close()
 
 
 class _Deflater:
@@ -84,10 +89,12 @@ class _Deflater:
         self._crc, self._size = zlib.crc32(content, self._crc), self._size + len(content)
         self._emit(self._zlib.compress(content))
 
-    def close(self) -> None:
+    def close(self) -> tuple[str, int]:
         self._emit(self._zlib.flush() + gzip_trailer(self._crc, self._size))
         self._out.seek(len(DEFLATED_HEADER))
         self._out.write(self._digest.digest())
+        self._out.seek(0)
+        return durable.digest(self._out)
 
     def _emit(self, packed: bytes) -> None:
         self._digest.update(packed)
@@ -95,24 +102,68 @@ class _Deflater:
 
 
 class _Storer:
-    """Holds back what might be the last block: only when the end is known can it be marked as such."""
+    """Cuts into blocks. The last one is marked as such, so what might be it is held back until more comes."""
 
     def __init__(self, out: BinaryIO) -> None:
-        self._out, self._held = out, bytearray()
-        self._crc = self._size = 0
-        out.write(STORED_HEADER)
+        self._behind = _Behind(out)
+        self._held: list[memoryview] = []
+        self._crc = self._size = self._room = 0
+        self._behind.write([STORED_HEADER])
+        self._room = STORED_BLOCK
 
     def write(self, content: bytes) -> None:
         self._crc, self._size = zlib.crc32(content, self._crc), self._size + len(content)
-        self._held += content
-        while len(self._held) > STORED_BLOCK:
-            self._emit(self._held[:STORED_BLOCK], is_last=False)
-            del self._held[:STORED_BLOCK]
+        view = memoryview(content)
+        while view:
+            if not self._room:
+                self._emit(is_last=False)
+            part, view = view[: self._room], view[self._room :]
+            self._held.append(part)
+            self._room -= len(part)
 
-    def close(self) -> None:
-        self._emit(self._held, is_last=True)
-        self._out.write(gzip_trailer(self._crc, self._size))
+    def close(self) -> tuple[str, int]:
+        self._emit(is_last=True)
+        self._behind.write([gzip_trailer(self._crc, self._size)])
+        return self._behind.close()
 
-    def _emit(self, block: bytes | bytearray, *, is_last: bool) -> None:
-        self._out.write(struct.pack("<BHH", is_last, len(block), len(block) ^ 0xFFFF))
-        self._out.write(block)
+    def _emit(self, *, is_last: bool) -> None:
+        size = STORED_BLOCK - self._room
+        self._behind.write([struct.pack("<BHH", is_last, size, size ^ 0xFFFF), *self._held])
+        self._held, self._room = [], STORED_BLOCK
+
+
+class _Behind:
+    """Hashes and writes behind the caller, in a thread of its own: both leave the interpreter to others meanwhile."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out, self._digest, self._size = out, hashlib.sha256(), 0
+        self._thread = ThreadPoolExecutor(1)
+        self._running: deque[Future[None]] = deque()
+        self._parts: list[bytes | memoryview] = []
+        self._waiting = 0
+
+    def write(self, parts: Iterable[bytes | memoryview]) -> None:
+        for part in parts:
+            self._parts.append(part)
+            self._waiting += len(part)
+        if self._waiting >= durable.CHUNK:
+            self._hand_over()
+
+    def close(self) -> tuple[str, int]:
+        self._hand_over()
+        while self._running:
+            self._running.popleft().result()
+        self._thread.shutdown()
+        return self._digest.hexdigest(), self._size
+
+    def _hand_over(self) -> None:
+        while len(self._running) >= _MOST_BEHIND:
+            self._running.popleft().result()
+        self._running.append(self._thread.submit(self._take, self._parts))
+        self._parts, self._waiting = [], 0
+
+    def _take(self, parts: Iterable[bytes | memoryview]) -> None:
+        packed = b"".join(parts)
+        self._digest.update(packed)
+        self._out.write(packed)
+        self._size += len(packed)

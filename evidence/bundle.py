@@ -58,8 +58,7 @@ def seal(
         archive = ArchiveWriter(out, name, payload=sum(sizes.values()))
         labels = bag.labels(name, sizes, info)
         _Writing(archive, signer).write(payload, labels, predicate, predicate_type, test_result)
-        out.seek(0)
-        digest, size = durable.digest(out)
+        digest, size = archive.close()
     return Sealed(destination, digest, size, public_key_of(signer).key_id)
 
 
@@ -91,7 +90,6 @@ class _Writing:
         self._archive.add(bag.TAG_MANIFEST, len(tags := bag.manifest(self._tags)), [tags])
         if test_result is not None:
             self._archive.add(bag.TEST_RESULT, len(result), [result])
-        self._archive.close()
 
     def _add_tag(self, tag: str, content: bytes) -> None:
         self._tags[tag] = self._archive.add(tag, len(content), [content])

@@ -361,7 +361,7 @@ def open_plain(path: Path) -> Iterator[BinaryIO]:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise ArchiveDamaged("not a plain file")
-        opened = path.open("rb")
+        opened = path.open("rb", buffering=CHUNK)
     except OSError as error:
         raise ArchiveDamaged(error.strerror or str(error)) from error
     with opened:

@@ -1,5 +1,6 @@
 """Sealing: the same input gives the same bytes, and public tools can check them."""
 
+import gzip
 import hashlib
 import os
 import subprocess
@@ -7,17 +8,18 @@ import sys
 import tarfile
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import bagit
 import pytest
 
 from evidence import durable
+from evidence.archive import ArchiveWriter
 from evidence.bundle import Sealed, seal
 from evidence.errors import SealError
 from evidence.keys import ensure_key_pair, load_signer
 from evidence.names import is_portable
-from evidence.verify import verify
+from evidence.verify import Limits, read_archive, verify
 
 INFO = {"Source-Organization": "Example Ltd", "Contact-Name": "Zoë"}
 
@@ -229,3 +231,45 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         return int(done.stdout)
 
     assert peak(128) - peak(1) < 13 << 10
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_535 - 2048, 65_535 * 3, 1 << 20, (1 << 20) + 7])
+def test_what_is_large_is_stored_in_the_one_way_there_is(tmp_path: Path, private: Path, size: int) -> None:
+    """Blocks as long as they can be, whatever the sizes of members and of pieces; every tool unpacks it."""
+    content = os.urandom(1 << 16) * 65 + os.urandom(size)
+    (tmp_path / "big").write_bytes(content)
+    sealed = seal({"a": b"x", "big": tmp_path / "big"}, {}, load_signer(private), tmp_path / "r.tar.gz", {})
+    packed = sealed.path.read_bytes()
+    assert (sealed.sha256, sealed.size) == (hashlib.sha256(packed).hexdigest(), len(packed))
+    plain = gzip.decompress(packed)
+    lengths = [min(65_535, len(plain) - at) for at in range(0, len(plain), 65_535)]
+    assert len(packed) == 10 + len(plain) + 5 * len(lengths) + 8
+    assert verify(sealed.path, private.with_suffix(".pub")).verdict == "pass"
+    with tarfile.open(sealed.path) as archive:
+        member = archive.extractfile("r/data/big")
+        assert member is not None
+        assert member.read() == content
+    in_memory = seal({"a": b"x", "big": content}, {}, load_signer(private), tmp_path / "m" / "r.tar.gz", {})
+    assert in_memory.path.read_bytes() == packed
+
+
+def test_a_last_block_that_is_full_is_marked_as_the_last(tmp_path: Path) -> None:
+    """The shortest archive that ends where a block ends: 512 times 65,535 bytes."""
+    size = 512 * 65_535 - 3 * 512
+    with (tmp_path / "r").open("w+b") as out:
+        writer = ArchiveWriter(out, "r", payload=size)
+        writer.add("a", size, [bytes(1_000_000)] * (size // 1_000_000) + [bytes(size % 1_000_000)])
+        _, packed = writer.close()
+    assert packed == 10 + 512 * (65_535 + 5) + 8
+    with (tmp_path / "r").open("rb") as source:
+        assert [(name, found) for name, found, _ in read_archive(source, Limits())] == [("r/a", size)]
+
+
+def test_a_disk_that_takes_no_more_is_said_also_from_behind() -> None:
+    def write(full: BinaryIO) -> None:
+        writer = ArchiveWriter(full, "r", payload=8 << 20)
+        for number in range(64):
+            writer.add(f"data/{number:02d}", 1 << 20, [bytes(1 << 20)])
+
+    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(OSError, match="No space"):
+        write(cast(BinaryIO, full))
