@@ -146,6 +146,9 @@ class Keyring:
         ended = {one.key.key_id for one in self.statements if one.action is not Action.ADMIT}
         if first not in known or first in ended:
             raise KeyringBroken(link.number, "the key that signed it is not trusted, or not any more")
+        ends_itself = link.action is not Action.ADMIT and link.key.key_id == first
+        if not ends_itself and Role.SEAL not in self._roles_of(first):
+            raise KeyringBroken(link.number, "the key that signed it may not speak for others")
         if link.action is Action.ADMIT:
             if link.key.key_id in known:
                 raise KeyringBroken(link.number, "the key was admitted before")
@@ -153,6 +156,10 @@ class Keyring:
         if link.key.key_id not in known:
             raise KeyringBroken(link.number, "the key was never admitted")
         return (known[first],)
+
+    def _roles_of(self, key_id: str) -> frozenset[Role]:
+        admitted = (one for one in self.statements if one.action is Action.ADMIT and one.key.key_id == key_id)
+        return next(admitted).roles
 
     def _is_valid(self, admission: KeyStatement, index: int) -> bool:
         ends = (one.from_index for one in self.statements

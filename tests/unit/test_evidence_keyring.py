@@ -146,6 +146,17 @@ def test_an_admission_needs_both_hands(first: Keyring, signer: Make) -> None:
     assert first.extended(sign(opened.payload, signer("a"), signer("b")))
 
 
+@pytest.mark.parametrize("role", [Role.SUBMIT, Role.LOG])
+def test_who_does_not_seal_speaks_for_nobody_else(first: Keyring, signer: Make, role: Role) -> None:
+    other = signer("other")
+    ring = first.extended(first.admit(other, frozenset({role, Role.LOG}), by=signer("a"), facts=facts(3)))
+    with pytest.raises(KeyringBroken, match="may not speak for others"):
+        ring.admit(signer("friend"), EVERY_ROLE, by=other, facts=facts(4))
+    with pytest.raises(KeyringBroken, match="may not speak for others"):
+        ring.end(Action.REVOKE, public_key_of(signer("a")), by=other, facts=facts(4))
+    assert ring.end(Action.RETIRE, public_key_of(other), by=other, facts=facts(4))
+
+
 def test_a_keyring_begins_with_its_own_key(signer: Make) -> None:
     a = signer("a")
     with pytest.raises(KeyringBroken, match="begins with"):
