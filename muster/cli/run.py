@@ -131,13 +131,17 @@ def _tell(conductor: Conductor, ledger: Ledger, run: str, options: Options, cons
     if options.as_json:
         print(summary.model_dump_json(indent=2))
     else:
-        render_terminal(summary, console, bundle=_where(history, bundle), verify=f"{_muster()} verify {shown(bundle)}")
+        why = "" if history.of(EventKind.SENT) else _why_it_waits(conductor)
+        bundle = conductor.bundle_of(run) or bundle  # sending moves it
+        where = f"{shown(bundle)} (waits: {why})" if why else shown(bundle)
+        render_terminal(summary, console, bundle=where, verify=f"{_muster()} verify {shown(bundle)}")
     return exit_code_of(summary.outcome, left_behind=bool(history.needs_undo()))
 
 
-def _where(history: History, bundle: Path) -> str:
-    sent = history.of(EventKind.SENT)
-    return f"{shown(bundle)}" + ("" if sent else " (waits for the object store)")
+def _why_it_waits(conductor: Conductor) -> str:
+    """Why bundles are not in store and log yet, found out by sending once more; empty when that went well."""
+    waiting = conductor.send_waiting().waiting
+    return waiting[0].why if waiting else ""
 
 
 def shown(path: Path) -> str:
