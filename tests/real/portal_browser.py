@@ -13,7 +13,7 @@ from muster.portal.model import PortalData
 from muster.portal.page import render_portal
 from tests.unit.portal_samples import NOW
 
-DESK, HAND = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+DESK, TABLET, HAND = ({"width": width, "height": 900} for width in (1280, 768, 390))
 SHOWN = re.compile(r"^(?:All of )?([\d,]+)")
 CONTRASTS = """() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });

@@ -15,7 +15,7 @@ from muster.deck.wording import span
 from muster.portal.model import PortalData
 from muster.portal.reading import Run, runs_of
 from muster.quantity import format_seconds
-from tests.real.portal_browser import CONTRASTS, DESK, HAND, Portal, write
+from tests.real.portal_browser import CONTRASTS, DESK, HAND, TABLET, Portal, write
 from tests.unit.portal_samples import DAY, EMPTY, FORTY, NOW, ONE, ORDERS, SINCE, crowd, hostile, portal_of, sealed
 
 PAPER, NIGHT = "rgb(253, 253, 251)", "rgb(21, 23, 27)"
@@ -58,7 +58,7 @@ def open_portal(browser: Browser) -> Iterator[Callable[..., Portal]]:
 
 @pytest.mark.parametrize("data", [EMPTY, ONE, FORTY, hostile()], ids=["empty", "one", "every outcome", "hostile"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESK, HAND], ids=["desk", "hand"])
+@pytest.mark.parametrize("size", [DESK, TABLET, HAND], ids=["desk", "tablet", "hand"])
 @pytest.mark.parametrize("fragment", ["", "#run/0"], ids=["overview", "run"])
 def test_it_fits_can_be_read_and_the_browser_has_no_complaint(
     open_portal: Callable[..., Portal],
@@ -327,6 +327,16 @@ def test_hostile_runs_stay_text_in_every_view(open_portal: Callable[..., Portal]
         assert portal.overflow == 0
     for plan in portal.page.get_by_label("Plan", exact=True).locator("option").all():
         assert plan.get_attribute("value") is not None
+
+
+def test_it_fits_on_paper(open_portal: Callable[..., Portal], forty: Path) -> None:
+    portal = open_portal(forty, viewport={"width": 690, "height": 1000})
+    portal.page.emulate_media(media="print")
+    portal.settle()
+    assert portal.overflow == 0
+    assert not portal.page.locator("nav").is_visible()
+    assert not portal.page.locator("#filters").is_visible()
+    assert portal.page.locator("#rows tr").first.is_visible()
 
 
 def test_an_old_page_says_so_and_counts_what_came_due_since(open_portal: Callable[..., Portal], forty: Path) -> None:
