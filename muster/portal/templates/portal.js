@@ -7,8 +7,8 @@
 "use strict";
 (() => {
   const DAY = 86400, CELL = 27;
-  const isSmall = matchMedia("(max-width: 44rem)").matches;
-  const [PAGE, PLANS, PLOTS] = isSmall ? [20, 8, 4] : [50, 20, 8];
+  const small = matchMedia("screen and (max-width: 44rem)");
+  const [PAGE, PLANS, PLOTS] = small.matches ? [20, 8, 4] : [50, 20, 8];
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("data").textContent);
   const { runs, plans, controls, outcomes } = data;
@@ -243,7 +243,7 @@
 
   /** The columns in sight, each a day, week or month; `view.back` counts pages from the newest, -1 is ahead of it. */
   function columnsOf(place, hasNext) {
-    const unit = UNITS[view.unit], names = place.clientWidth > 640 ? 176 : 0;
+    const unit = UNITS[view.unit], names = small.matches ? 0 : 11 * 16;
     const width = Math.max(7, Math.min(62, Math.floor((place.clientWidth - names) / CELL)));
     const newest = unit.of(Math.min(data.at, startOfDay(chosen.until) || Infinity));
     const first = found.reduce((least, row) => Math.min(least, runs.due[row] ?? least), data.at);
