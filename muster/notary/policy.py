@@ -40,6 +40,8 @@ class AuthorityPolicy(Strict):
     url: WebAddress
     certificates: Path
     """PEM file with the root certificates that its tokens have to lead to."""
+    policy: str = Field(default="", pattern=r"^([0-9]+(\.[0-9]+)+)?$")
+    """Object identifier of the policy that tokens have to be under; empty: whichever it gives."""
 
 
 class WitnessPolicy(Strict):

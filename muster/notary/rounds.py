@@ -13,8 +13,9 @@ import httpx
 
 from evidence.errors import EvidenceError, StoreUnreachable
 from evidence.notary import Notary, proof_key
-from evidence.timestamps import Anchored, Authority, NotAnchored, keep_anchors
-from evidence.witness import Cosigned, NotCosigned, Witness, keep_cosignatures
+from evidence.timestamps import Anchored, NotAnchored, keep_anchors
+from evidence.witness import Cosigned, NotCosigned, keep_cosignatures
+from muster.notary.outsiders import authorities_of, witnesses_of
 from muster.notary.policy import EvidencePolicy
 from muster.plan import RESERVED
 
@@ -76,8 +77,7 @@ def _vouch(notary: Notary, policy: EvidencePolicy) -> Iterator[tuple[bool, str]]
     """Whether it went well, and in words: of each authority and each witness."""
     view = notary.log.view()
     head = view.head
-    authorities = [Authority(one.name, one.url, one.certificates) for one in policy.authorities]
-    witnesses = [Witness(one.name, one.url, one.key) for one in policy.witnesses]
+    authorities, witnesses = authorities_of(policy), witnesses_of(policy)
     with httpx.Client() as http:
         if authorities:
             for stamp in keep_anchors(notary.store, head.size, head.content, authorities, http, notary.now):

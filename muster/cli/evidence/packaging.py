@@ -11,13 +11,12 @@ from typing import Any
 
 from evidence.outbox import Outbox
 from evidence.stores import Store
-from evidence.timestamps import Authority
-from evidence.witness import Witness
 from flows.registry import store_of
 from muster.cli.evidence.reading import open_vault
 from muster.clock import SystemClock
 from muster.ledger import open_ledger
 from muster.notary.desk import Desk
+from muster.notary.outsiders import authorities_of, witnesses_of
 from muster.notary.rounds import go_round
 from muster.package.gather import Sources
 from muster.package.period import parse_period
@@ -40,8 +39,8 @@ def package(settings: Settings, release: str, period: str, output: Path, *, as_j
             ledger=ledger,
             plans=load_plans(settings.plans),
             outbox=Outbox(settings.outbox),
-            authorities=[Authority(one.name, one.url, one.certificates) for one in policy.authorities],
-            witnesses=[Witness(one.name, one.url, one.key) for one in policy.witnesses],
+            authorities=authorities_of(policy),
+            witnesses=witnesses_of(policy),
             hide=desk.withholder(release),
         )
         made = package_release(sources, release, spoken, desk.signer, output)

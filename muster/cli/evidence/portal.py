@@ -6,10 +6,9 @@ from pathlib import Path
 
 from evidence import durable
 from evidence.outbox import Outbox
-from evidence.timestamps import Authority
-from evidence.witness import Witness
 from muster.cli.evidence.reading import open_vault
 from muster.ledger import open_ledger
+from muster.notary.outsiders import authorities_of, witnesses_of
 from muster.notary.policy import read_policy
 from muster.plan import load_plans
 from muster.portal.gather import Sources, gather
@@ -30,8 +29,8 @@ def portal(settings: Settings, output: Path | None, *, as_json: bool) -> int:
                 plans=load_plans(settings.plans),
                 outbox=Outbox(settings.outbox),
                 cache=settings.root / "cache",
-                authorities=[Authority(one.name, one.url, one.certificates) for one in policy.authorities],
-                witnesses=[Witness(one.name, one.url, one.key) for one in policy.witnesses],
+                authorities=authorities_of(policy),
+                witnesses=witnesses_of(policy),
             )
         )
     files = render_portal(data)
