@@ -6,6 +6,7 @@ so that a portal of ten thousand runs reads only what is new; nothing is written
 
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -25,6 +26,7 @@ from evidence.vault import Vault
 from evidence.verify import ArchiveDamaged
 from evidence.witness import Cosigned, Witness, read_cosignatures
 from muster.cards import card_of
+from muster.ledger.errors import LedgerError
 from muster.ledger.ledger import Ledger
 from muster.plan import Plan
 from muster.portal.model import (
@@ -159,7 +161,15 @@ def _waiting(sources: Sources) -> Iterator[Waiting]:
     """Runs that ended and are not in the log: their bundles wait in this installation's outbox."""
     for key in sources.outbox.waiting():
         plan, _, name = key.partition("/")
-        yield Waiting(plan, name.removesuffix(".tar.gz"), None, "its bundle waits for the store or the notary")
+        run = name.removesuffix(".tar.gz")
+        yield Waiting(plan, run, _due(sources.ledger, run), "its bundle waits for the store or the notary")
+
+
+def _due(ledger: Ledger, run: str) -> datetime | None:
+    """The slot of a run, if this ledger knows it."""
+    with suppress(LedgerError):
+        return ledger.run(run).scheduled_at
+    return None
 
 
 def _anchors(sources: Sources) -> Iterator[Anchor]:
