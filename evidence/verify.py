@@ -2262,7 +2262,7 @@ class Checked:
     def is_named_by(self, previous: Mapping[str, Any] | None) -> bool:
         """Whether a newer package's `previous.json` names this one."""
         folder = self.report.bundle.name.removesuffix(".tar.gz")
-        return previous is not None and str(previous["name"]).removesuffix(".tar.gz") == folder
+        return previous is not None and previous["name"].removesuffix(".tar.gz") == folder
 
 
 class Package:
@@ -2370,8 +2370,10 @@ class Package:
     def take_previous(self, reader: Reader) -> None:
         """The package before."""
         content = self._small("previous", reader)
-        self.previous = parse_object(content)
-        if content != b"null" and not has_form(self.previous, {"name": _TEXT, "sha256": _TEXT}, more=True):
+        found = parse_object(content)
+        if has_form(found, {"name": _TEXT, "sha256": _TEXT}, more=True):
+            self.previous = found
+        elif content != b"null":
             self.wrong.add("previous", "previous.json has not its one form")
 
     def take_receipt(self, reader: Reader, key: str) -> None:
