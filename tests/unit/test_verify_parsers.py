@@ -6,6 +6,7 @@ import json
 import math
 import tarfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evidence import verify as v
+from evidence.envelope import sign
 from evidence.statement import PredicateType, canonical, statement
-from tests.paper_package import Installation, Period, Run, a_period
+from tests.paper_package import Auditor, Files, Installation, Period, Run, a_period, digest
 
 SAFE = 2**53 - 1
 VALUES = st.recursive(
@@ -277,36 +279,89 @@ def test_an_entry_has_one_form(tmp_path: Path) -> None:
         assert isinstance(v.parse_entry(index, canonical(said | {"loggedAt": "2026-07-01T00:00:00+00:00"})), str)
 
 
+@dataclass(frozen=True)
+class Sent:
+    """A healthy package, who looks at it, and the one before it."""
+
+    period: Period
+    auditor: Auditor
+    before: Path
+
+    def look(self, files: Files) -> v.Report:
+        return self.auditor.look(self.period.package(files), before=self.before)
+
+
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory: pytest.TempPathFactory) -> Sent:
+    folder = tmp_path_factory.mktemp("foreign")
+    period = a_period(Installation(folder))
+    first = period.package()
+    (folder / "2026-Q2.tar.gz").write_bytes(first)
+    period.files["previous.json"] = canonical({"name": "2026-Q2", "sha256": digest(first)})
+    link = {"key": Run(4).key, "sha256": "0" * 64, "size": 1, "url": ""}
+    period.files["links.json"] = canonical([link | {"sha256": digest(period.files.pop(f"runs/{Run(4).key}"))}])
+    return Sent(period, Auditor(folder, period.home.pinned), folder / "2026-Q2.tar.gz")
+
+
 @settings(max_examples=200)
 @given(st.binary(max_size=300), st.data())
-def test_foreign_bytes_anywhere_in_a_package_raise_nothing(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes, data: st.DataObject
-) -> None:
+def test_foreign_bytes_anywhere_in_a_package_raise_nothing(sent: Sent, content: bytes, data: st.DataObject) -> None:
     """Each file of a sealed package replaced by anything, or spliced with it: never an exception."""
-    period, auditor = _sealed(tmp_path_factory)
-    files = period.all_files()
+    files = sent.period.all_files()
     name = data.draw(st.sampled_from(sorted(files)))
     at = data.draw(st.integers(0, len(files[name])))
     changed = data.draw(st.sampled_from([content, files[name][:at] + content + files[name][at:]]))
-    report = auditor.look(period.package(files | {name: changed}))
-    assert report.verdict == "fail" or changed == files[name] or name == "README.txt" or _is_previous(name, changed)
+    report = sent.look(files | {name: changed})
+    assert report.verdict == "fail" or changed == files[name] or name == "README.txt"
 
 
-def _is_previous(name: str, content: bytes) -> bool:
-    return name == "previous.json" and v.parse_object(content) is not None
+def replaced(value: Any, data: st.DataObject, new: Any) -> Any:
+    """The value with another in one place, drawn by chance; three times of four it is further in."""
+    if isinstance(value, dict) and value and data.draw(st.integers(0, 3)):
+        name = data.draw(st.sampled_from(sorted(value)))
+        return value | {name: replaced(value[name], data, new)}
+    if isinstance(value, list) and value and data.draw(st.integers(0, 3)):
+        place = data.draw(st.integers(0, len(value) - 1))
+        return [*value[:place], replaced(value[place], data, new), *value[place + 1 :]]
+    return new
 
 
-def _sealed(factory: pytest.TempPathFactory, kept: list[Any] = []) -> Any:  # noqa: B006  # made once
-    if not kept:
-        from tests.paper_package import Auditor
+@settings(max_examples=500)
+@given(VALUES, st.data())
+def test_any_value_in_any_place_of_a_package_raises_nothing(sent: Sent, value: Any, data: st.DataObject) -> None:
+    """Well-formed, signed by the right key, and of the wrong kind somewhere."""
+    files = sent.period.all_files()
+    name = data.draw(st.sampled_from([each for each in sorted(files) if each.endswith(".json")]))
+    try:
+        if name.endswith(".dsse.json"):
+            payload = json.loads(base64.b64decode(json.loads(files[name])["payload"]))
+            changed = sign(rfc8785.dumps(replaced(payload, data, value)), sent.period.home.seal)
+        else:
+            changed = rfc8785.dumps(replaced(json.loads(files[name]), data, value))
+    except rfc8785.CanonicalizationError:
+        return
+    for content in (changed, files["log/entries.jsonl"]):
+        sent.look(files | {name: content})
 
-        folder = factory.mktemp("foreign")
-        home = Installation(folder)
-        period = Period(home)
-        period.enter_keys()
-        period.enter_run(Run(1))
-        kept.append((period, Auditor(folder, home.pinned)))
-    return kept[0]
+
+@settings(max_examples=300)
+@given(VALUES, st.data())
+def test_any_value_in_any_place_of_an_entry_raises_nothing(sent: Sent, value: Any, data: st.DataObject) -> None:
+    """Re-chained and under a head of its own, so that nothing stands between the entry and what reads it."""
+    entries = [json.loads(entry) for entry in sent.period.entries]
+    place = data.draw(st.integers(0, len(entries) - 1))
+    entries[place] = replaced(entries[place], data, value)
+    last, chained = bytes(32), []
+    try:
+        for entry in entries:
+            if isinstance(entry, dict):
+                entry["previous"] = last.hex()
+            chained.append(rfc8785.dumps(entry))
+            last = v.leaf_hash(chained[-1])
+    except rfc8785.CanonicalizationError:
+        return
+    forged = Period(sent.period.home, sent.period.files, chained, sent.period.rows, sent.period.logged_at)
+    sent.auditor.look(forged.package(), before=sent.before)
 
 
 def test_base64_has_one_form() -> None:
