@@ -1749,13 +1749,18 @@ def _some(names: set[str]) -> str:
     return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
 
 
+def _nothing_wrong(*_: Any) -> str:
+    return ""
+
+
 class Rule(NamedTuple):
     """A row of the table of checks of a bag: `judge` says what is wrong, or nothing."""
 
     name: str
     expected: str
     meaning: str
-    judge: Callable[[Contents, FindKey, Judge], str]
+    judge: Callable[[Contents, FindKey, Judge], str] = _nothing_wrong
+    """Where a table is not what finds it out, nothing is wrong by itself."""
 
     def apply(self, contents: Contents, find_key: FindKey, judge: Judge) -> Proof:
         """Make the check."""
@@ -1779,7 +1784,6 @@ _ARCHIVE = Rule(
     "archive",
     "one whole archive of plain files with portable names, and nothing after it",
     "the file was cut, damaged, extended, or not written by us",
-    lambda *_: "",
 )
 _BAG_RULES = (
     Rule(
@@ -1898,19 +1902,16 @@ _PROOF = Rule(
     "log",
     "the proof leads from an entry about this bundle to a head that the log's key signed",
     "the bundle was never logged, was replaced since, or the log shown here is another",
-    lambda *_: "",
 )
 _RING = Rule(
     "keyring",
     "a chain of key statements in which the pinned key stands",
     "somebody else's key was slipped in, or a statement was left out",
-    lambda *_: "",
 )
 _KEPT = Rule(
     "receipt",
     "the store held these bytes, once, when the notary asked",
     "it was deleted, written again, or never stored",
-    lambda *_: "",
 )
 
 
@@ -2724,80 +2725,67 @@ _PACKAGE_RULES = {
             "contents",
             "only files that a package has",
             "something was put in that no verifier looks at",
-            lambda *_: "",
         ),
         _RING,
         Rule(
             "log",
             "every entry names the one before, none goes back in time, none is there twice",
             "entries were left out, reordered, replayed, back-dated or written anew",
-            lambda *_: "",
         ),
         Rule(
             "head",
             "all entries lead to the newest head, which the log's key signed",
             "the end of the log was cut off, or this is not the log that was signed",
-            lambda *_: "",
         ),
         Rule(
             "heads",
             "the log goes through every older head that is here",
             "the log was written anew since that head was shown: a fork",
-            lambda *_: "",
         ),
         Rule(
             "runs",
             "every bundle that the period's entries name is here, sound, and what its entry says",
             "a run was dropped, added, swapped or changed, or sealed by a key that did not count then",
-            lambda *_: "",
         ),
         Rule(
             "receipts",
             "the store held every bundle, once, when the notary asked",
             "a bundle was deleted, written again, or never stored",
-            lambda *_: "",
         ),
         Rule(
             "records",
             "every record that the period's entries name is here; no later receipt is weaker than the first",
             "a record was dropped or changed, or a lock was shortened or downgraded since",
-            lambda *_: "",
         ),
         Rule(
             "population",
             "every due time of the period has one sealed record, and every run of the period is told",
             "a run was hidden, told otherwise than it was, or never sealed",
-            lambda *_: "",
         ),
         Rule(
             "links",
             "bundles that lie elsewhere are those that the log names",
             "a link leads to other bytes than were sealed",
-            lambda *_: "",
         ),
         Rule(
             "anchors",
             "authorities that are not ours say that the log existed in time",
             "times in the log are not true, or a time-stamp is forged",
-            lambda *_: "",
         ),
         Rule(
             "witnesses",
             "the witnesses that were named saw this log grow",
             "this log was not shown to the witness: a fork, or written anew",
-            lambda *_: "",
         ),
         Rule(
             "previous",
             "the package says which one came before it, and the log goes on from there",
             "the log was written anew since the older package, or shown to two people in two forms",
-            lambda *_: "",
         ),
         Rule(
             "statement",
             "the seal, the label and the population tell the same period and head",
             "the package says of itself what it does not hold",
-            lambda *_: "",
         ),
     )
 }

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from securesystemslib.signer import CryptoSigner
 
 from evidence.envelope import sign
 from evidence.keyring import Action, Facts, Role, key_statement_key
 from evidence.keys import public_key_of
 from evidence.log.tree import inclusion_proof
 from evidence.statement import PredicateType, statement, utc
-from evidence.verify import Report, Unusable, leaf_hash, root_of
+from evidence.verify import Judge, Report, Unusable, judge_by_cryptography, judge_by_openssl, leaf_hash, root_of
 from tests.paper_package import Auditor, Installation, Period, Run, a_period, digest, envelope_saying
 
 
@@ -219,3 +220,21 @@ def test_what_cannot_be_read_is_wrong_usage(bundle: Bundle, tmp_path: Path) -> N
     for given in ({"proof": tmp_path / "none"}, {"receipt": empty}, {"keyring": empty}, {"keyring": tmp_path / "none"}):
         with pytest.raises(Unusable):
             bundle.look(**given)
+
+
+@pytest.mark.parametrize("judge", [judge_by_cryptography, judge_by_openssl])
+def test_a_key_service_may_seal_by_ecdsa(bundle: Bundle, judge: Judge) -> None:
+    """P-256, as key services offer it; it may be pinned, and may be admitted."""
+    service = CryptoSigner.generate_ecdsa()
+    public = bundle.lay("service.pub", public_key_of(service).pem)
+    sealed = bundle.home.bundle(bundle.run, service)
+    alone = Auditor(bundle.folder, public)
+    assert alone.look(sealed, judge=judge).verdict == "pass"
+    other = bundle.home.bundle(bundle.run, CryptoSigner.generate_ecdsa())
+    assert alone.failed(other, judge=judge) == {"seal", "test result"}
+    home = bundle.home
+    facts = Facts(bundle.period.logged_at, 0, "a test")
+    home.extend(home.keyring.admit(service, frozenset({Role.SEAL}), by=home.seal, facts=facts))
+    bundle.period.files[f"runs/{bundle.run.key}"] = sealed
+    assert bundle.failed(keyring=bundle.keyring(), judge=judge) == set()
+    assert bundle.failed(judge=judge) == {"seal", "test result"}
