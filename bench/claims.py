@@ -16,7 +16,8 @@ from uuid import uuid4
 import psycopg
 
 from bench.measure import Series, ratio
-from muster.ledger import Ledger, NewRun, Trigger, open_ledger, slot_key
+from evidence.slots import slot_key
+from muster.ledger import Ledger, NewRun, Trigger, open_ledger
 from muster.ledger.errors import SlotTaken
 from muster.ownership import this_process
 

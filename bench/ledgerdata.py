@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from muster.ledger import Ledger, open_ledger, slot_key
-from muster.ledger.rows import stamp
+from evidence.slots import slot_key, stamp
+from muster.ledger import Ledger, open_ledger
 from muster.ledger.schema import runs
 
 COLUMNS = tuple(column.name for column in runs.columns)

@@ -117,8 +117,8 @@ def test_a_run_that_claims_to_be_logged_after_it_was_anchored_is_caught(
 
 
 def test_clocks_may_differ_by_an_hour(home: Installation, auditor: Auditor, authority: TimestampAuthority) -> None:
-    minutes = timedelta(minutes=45)
-    package = anchored(home, authority, ANCHORED - minutes, ANCHORED - minutes).package()
+    at = datetime.now(UTC).replace(microsecond=0) - timedelta(days=2, minutes=45)  # the anchor is of two days ago, now
+    package = anchored(home, authority, at, at).package()
     assert auditor.look(package, **pinned(authority)).verdict == "pass"
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from evidence.slots import stamp as stamp_of
 from muster.cadence.dues import dues_after
 from muster.cli import invoke
 from muster.ledger import NewRun, Trigger, open_ledger
 from muster.ledger.rows import Due
-from muster.ledger.rows import stamp as stamp_of
 from muster.ownership import this_process
 from muster.plan import load_plan
 from muster.settings import Settings
