@@ -1,6 +1,6 @@
 """The log: every sealed thing in one Merkle tree, under signed heads."""
 
-from evidence.log.entries import Bundle, Draft, Entry, Kind, package_draft, record_draft, rfc3339, run_draft
+from evidence.log.entries import Bundle, Draft, Entry, Kind, package_draft, record_draft, run_draft
 from evidence.log.heads import Head, head_key, parse_head
 from evidence.log.reader import Reader
 from evidence.log.shelf import ForkAlarm, Shelf
@@ -23,6 +23,5 @@ __all__ = [
     "package_draft",
     "parse_head",
     "record_draft",
-    "rfc3339",
     "run_draft",
 ]

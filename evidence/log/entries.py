@@ -8,14 +8,14 @@ Source: docs/evidence-format.md, "Entries"; RFC 8785; RFC 3339.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Final
 
 from evidence.errors import EvidenceError
 from evidence.log.tiles import LARGEST_ENTRY
-from evidence.statement import canonical, parse_object
+from evidence.statement import canonical, parse_object, utc
 from evidence.verify import HASH_SIZE, leaf_hash
 
 NO_ENTRY: Final = bytes(HASH_SIZE)
@@ -120,7 +120,7 @@ def run_draft(
             "plan": plan,
             "receipt": receipt,
             "run": run,
-            "scheduledAt": rfc3339(scheduled_at) if scheduled_at else None,
+            "scheduledAt": utc(scheduled_at) if scheduled_at else None,
             "slot": slot,
         }
     )
@@ -147,18 +147,13 @@ def package_draft(*, bundle: Bundle, envelope: str, name: str, receipt: str) -> 
 def make_entry(draft: Draft, previous: Entry | None, logged_at: datetime) -> Entry:
     """The draft as the entry after `previous`. Raises `EvidenceError` for what no entry can hold, or as long."""
     before = previous.leaf if previous else NO_ENTRY
-    content = _write({**draft.fields, "loggedAt": rfc3339(logged_at), "previous": before.hex()})
+    content = _write({**draft.fields, "loggedAt": utc(logged_at), "previous": before.hex()})
     if len(content) > LARGEST_ENTRY:
         raise EvidenceError(
             f"an entry of {len(content):,} bytes is longer than the {LARGEST_ENTRY:,} that a log takes",
             "shorten the names in it; what is long belongs into the bundle",
         )
     return Entry(previous.index + 1 if previous else 0, content)
-
-
-def rfc3339(moment: datetime) -> str:
-    """A time as evidence writes it: UTC with `Z`, microseconds where there are any."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _write(fields: Mapping[str, Any]) -> bytes:
@@ -188,9 +183,9 @@ def _bundle(bundle: Bundle) -> dict[str, Any]:
 
 
 def _parse_time(text: str) -> datetime | None:
-    """A time in the one form that `rfc3339` writes."""
+    """A time in the one form that `utc` writes."""
     try:
         moment = datetime.fromisoformat(text)
-        return moment if rfc3339(moment) == text else None
+        return moment if utc(moment) == text else None
     except (ValueError, OverflowError):
         return None

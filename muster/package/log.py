@@ -12,8 +12,7 @@ from datetime import datetime
 from typing import Any, BinaryIO
 
 from evidence.errors import EvidenceError
-from evidence.log import rfc3339
-from evidence.statement import parse_object
+from evidence.statement import parse_object, utc
 from evidence.verify import Tree, leaf_hash, parse_checkpoint, parse_note
 from muster.package.inputs import Previous
 from muster.package.period import Period
@@ -156,7 +155,7 @@ def in_order(runs: Iterable[LoggedRun]) -> tuple[LoggedRun, ...]:
 
 def written(moment: datetime | None) -> str:
     """A time as evidence writes it (RFC 3339, UTC, `Z`); empty for none."""
-    return rfc3339(moment) if moment else ""
+    return utc(moment) if moment else ""
 
 
 def _run_of(index: int, fields: Mapping[str, Any]) -> LoggedRun:

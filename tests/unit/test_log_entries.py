@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evidence.errors import EvidenceError
-from evidence.log import Bundle, Draft, Kind, package_draft, record_draft, rfc3339, run_draft
+from evidence.log import Bundle, Draft, Kind, package_draft, record_draft, run_draft
 from evidence.log.entries import make_entry
-from evidence.statement import canonical
+from evidence.statement import canonical, utc
 from evidence.verify import leaf_hash
 from tests.unit.paper_log import NOON, drafts
 
@@ -24,7 +24,7 @@ PLAIN = st.recursive(
 def test_an_entry_is_canonical_json(fields: dict[str, object], envelope: str) -> None:
     draft = Draft(fields | {"kind": "record", "envelope": envelope})
     entry = make_entry(draft, None, NOON)
-    assert entry.content == canonical(dict(draft.fields) | {"loggedAt": rfc3339(NOON), "previous": "0" * 64})
+    assert entry.content == canonical(dict(draft.fields) | {"loggedAt": utc(NOON), "previous": "0" * 64})
     assert entry.is_sound(None)
 
 
@@ -85,6 +85,6 @@ def test_every_kind_says_what_the_format_says() -> None:
 
 
 def test_times_are_written_in_one_form() -> None:
-    assert rfc3339(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)) == "2026-01-02T03:04:05Z"
-    assert rfc3339(datetime(2026, 1, 2, 3, 4, 5, 60, tzinfo=UTC)) == "2026-01-02T03:04:05.000060Z"
-    assert rfc3339(datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=5)))) == "2026-01-01T22:04:05Z"
+    assert utc(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)) == "2026-01-02T03:04:05Z"
+    assert utc(datetime(2026, 1, 2, 3, 4, 5, 60, tzinfo=UTC)) == "2026-01-02T03:04:05.000060Z"
+    assert utc(datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=5)))) == "2026-01-01T22:04:05Z"

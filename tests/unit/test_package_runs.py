@@ -7,7 +7,7 @@ from paper import PLAN, paper_conductor
 from test_package_making import files_of, told
 
 from evidence.keys import load_public, load_signer
-from evidence.log import rfc3339
+from evidence.statement import utc
 from evidence.stores import DirectoryStore
 from evidence.vault import Vault
 from evidence.verify import verify
@@ -54,10 +54,10 @@ def test_runs_missed_and_waived_slots_of_the_product_are_told(
     assert all(row["problems"] == [] and row["kind"] == "restore" for row in rows.values())
     waiver = rows["waived", True]["waiver"]
     assert (waiver["owner"], waiver["reason"]) == ("ada", "blackout: the audit is here")
-    assert waiver["until"] == rfc3339(freeze["until"])
+    assert waiver["until"] == utc(freeze["until"])
     (row,) = [row for row in controls["controls"] if row["control"] == CONTROL]
     assert len(row["supports"]) == 2
     assert row["doesNotShow"] == [f"{plan.name}: 1 missed, 1 waived"]
-    assert population["open"][0]["scheduledAt"] == rfc3339(next_tick(cadence, slots[1]))
+    assert population["open"][0]["scheduledAt"] == utc(next_tick(cadence, slots[1]))
     report = verify(sealed.path, settings.public_key_file)
     assert [proof for proof in report.proofs if proof.ok is False] == []
