@@ -13,6 +13,7 @@ from evidence.keys import ensure_key_pair, load_public, load_signer
 from evidence.notary import Hands, Notary
 from evidence.stores import Store
 from muster.clock import Clock
+from muster.errors import UsageError
 from muster.notary.policy import EvidencePolicy, read_policy
 from muster.settings import Settings
 from muster.withholding import Withholder, withholding_key
@@ -55,7 +56,12 @@ class Desk:
         return self.policy.notary == "here"
 
     def notary(self, store: Store) -> Notary:
-        """The notary of a store."""
+        """The notary of a store. Raises `UsageError` where another machine's notary enters what is sealed here."""
+        if not self.enters:
+            raise UsageError(
+                "this installation hands in to a notary apart, and holds no key that may enter or package",
+                "run it where the notary is, whose evidence.yaml says `notary: here`",
+            )
         return Notary(
             store,
             Hands(self.signer, self._own),

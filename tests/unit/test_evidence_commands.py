@@ -213,3 +213,11 @@ def test_a_package_is_made_entered_and_compared(home: Path, run: Run) -> None:
     said = run("verify", second["package"], "--before", made["package"], code=0)
     assert "Verified" in said
     assert "do not rely" in run("verify", made["package"], "--before", second["package"], code=1)
+
+
+def test_who_hands_in_to_a_notary_apart_enters_nothing(home: Path, run: Run) -> None:
+    (home / "deployments" / "evidence.yaml").write_text("notary: apart\n")
+    hand_in(home, 1)
+    assert "hands in to a notary apart" in run("notary", "--once", code=64)
+    assert "hands in to a notary apart" in run("evidence", "package", "--release", "v1", code=64)
+    assert not (home / "store" / "keys").exists()

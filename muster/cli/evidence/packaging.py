@@ -1,7 +1,6 @@
 """`muster evidence package`: one sealed package for a release and a period, in a folder and in the store.
 
-Promises: a package that was made twice is kept once; the newest head is vouched for first, by whom the policy names;
-who hands in to a notary apart keeps the package there, and that notary enters it.
+Promises: a package that was made twice is kept once; the newest head is vouched for first, by whom the policy names.
 """
 
 import json
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from evidence.outbox import Outbox
-from evidence.stores import Store
 from flows.registry import store_of
 from muster.cli.evidence.reading import open_vault
 from muster.clock import SystemClock
@@ -31,8 +29,8 @@ def package(settings: Settings, release: str, period: str, output: Path, *, as_j
     """Make the package, and print where it is and what it says in numbers."""
     desk, store = Desk(settings, SystemClock()), store_of(settings)
     spoken = parse_period(period) if period else None
-    vouched = go_round(desk.notary(store), desk.policy) if desk.enters else None
     policy = desk.policy
+    vouched = go_round(desk.notary(store), policy)
     with open_ledger(settings.ledger_url) as ledger:
         sources = Sources(
             vault=open_vault(settings),
@@ -45,21 +43,15 @@ def package(settings: Settings, release: str, period: str, output: Path, *, as_j
         )
         made = package_release(sources, release, spoken, desk.signer, output)
     place, said = made.path, read_package(made.path)
-    _keep(desk, store, place, made.sha256)
-    problems = vouched.problems if vouched else ()
+    key = f"packages/{place.name}"
+    store.put(key, place, made.sha256)
+    desk.notary(store).enter(key, place)  # anew: the log may have grown meanwhile
+    told = {"package": str(place), "sha256": made.sha256, "says": said, "problems": vouched.problems}
     if as_json:
-        print(json.dumps({"package": str(place), "sha256": made.sha256, "says": said, "problems": problems}, indent=2))
+        print(json.dumps(told, indent=2))
     else:
-        _show(settings, place, said, problems)
+        _show(settings, place, said, vouched.problems)
     return ExitCode.PASS
-
-
-def _keep(desk: Desk, store: Store, package: Path, sha256: str) -> None:
-    """Put it into the store, and enter it unless that is another's to do."""
-    key = f"packages/{package.name}"
-    store.put(key, package, sha256)
-    if desk.enters:
-        desk.notary(store).enter(key, package)
 
 
 def _show(settings: Settings, place: Path, said: Mapping[str, Any], problems: tuple[str, ...]) -> None:
