@@ -138,7 +138,7 @@ class Outbox:
         """Each operation is safe to repeat; the receipt is the mark after which only tidying is left."""
         kept = self._sent / entry.key
         receipt = _read_receipt(kept)
-        if receipt is None or receipt.sha256 != entry.sha256:
+        if receipt is None or receipt.sha256 != entry.sha256 or not _holds(store, receipt):
             if not entry.bundle.is_file():
                 raise StoreError(f"{entry.bundle} is gone from the outbox", "restore the file, or delete its folder")
             receipt = store.put(entry.key, entry.bundle, entry.sha256)
@@ -190,6 +190,12 @@ class Outbox:
 
 def _waiting(entries: Iterable[_Entry], why: str) -> tuple[Waiting, ...]:
     return tuple(Waiting(entry.key, entry.bundle, why) for entry in entries)
+
+
+def _holds(store: Store, receipt: Receipt) -> bool:
+    """Whether it is this store that has it: the bundle may have been put into another, which was then left."""
+    held = store.head(receipt.key)
+    return held is not None and held.sha256 == receipt.sha256
 
 
 def _receipt_path(bundle: Path) -> Path:
