@@ -57,7 +57,7 @@ class Notary:
     ) -> None:
         self.store, self.now = store, now
         self._hands, self._where = hands, where
-        self.keyring = read_keyring(store) or self._begin()
+        self.keyring = self._begun(read_keyring(store) or Keyring())
         self.origin = origin or origin_of(self.keyring)
         # An old head stays one, whatever became of its key since: what a key may sign when is checked by the verifier.
         past = tuple(one.key for one in self.keyring.statements if Role.LOG in one.roles)
@@ -98,17 +98,17 @@ class Notary:
         """The statement is an entry itself, the next one; what it says counts from the one after that."""
         return Facts(self.now(), self.log.view().size + 1 if from_index is None else from_index, reason)
 
-    def _begin(self) -> Keyring:
-        """Admit our own keys to an empty store. Of several that begin at once, one does."""
+    def _begun(self, keyring: Keyring) -> Keyring:
+        """Admit our own keys to an empty store, or go on where that ended. Of several that begin at once, one does."""
         facts = Facts(self.now(), 0, "the first key")
         seal, log = self._hands.seal, self._hands.log
-        is_one = public_key_of(seal) == public_key_of(log)
-        roles = EVERY_ROLE if is_one else EVERY_ROLE - {Role.LOG}
-        keyring = _extended(self.store, Keyring(), Keyring().admit(seal, roles, by=seal, facts=facts))
-        if is_one or len(keyring.statements) > 1:
+        if not keyring.statements:
+            is_one = public_key_of(seal) == public_key_of(log)
+            roles = EVERY_ROLE if is_one else EVERY_ROLE - {Role.LOG}
+            keyring = _extended(self.store, keyring, keyring.admit(seal, roles, by=seal, facts=facts))
+        if any(Role.LOG in one.roles for one in keyring.statements) or public_key_of(seal) != keyring.statements[0].key:
             return keyring
-        admission = keyring.admit(log, frozenset({Role.LOG}), by=seal, facts=facts)
-        return _extended(self.store, keyring, admission)
+        return _extended(self.store, keyring, keyring.admit(log, frozenset({Role.LOG}), by=seal, facts=facts))
 
     def _extend(self, envelope: bytes) -> None:
         longer = _extended(self.store, self.keyring, envelope)
@@ -131,7 +131,7 @@ class Notary:
 
     def _enter(self, key: str, draft: Draft, since: datetime) -> tuple[Entry, bytes]:
         """Log it unless it was logged since, and keep the proof: the mark that nothing is left to do."""
-        appended = self.log.append_once([draft], since - _CLOCKS)
+        appended = self.log.append_once([draft], min(since, self.now()) - _CLOCKS)
         entry = appended.entries[-1]
         return entry, self._keep_first(proof_key(key), appended.view.prove(entry.index))
 

@@ -151,20 +151,23 @@ class Dying:
 
 
 @pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("keys", [("first",), ("first", "log")], ids=["one key", "a log key of its own"])
 def test_killed_at_any_write_it_is_finished_by_asking_again(
-    tmp_path: Path, signer: Make, bundle: Make, after: bool
+    tmp_path: Path, signer: Make, bundle: Make, after: bool, keys: tuple[str, ...]
 ) -> None:
     key, sealed = bundle()
-    for at in range(1, 40):
+    hands = [signer(name) for name in keys]
+    for at in range(1, 60):
         store = open_store(str(tmp_path / f"store-{at}"))
         put(store, key, sealed)
         dying = Dying(store, at, after=after)
         try:
-            notary_of(dying, signer()).enter(key, sealed.path)
+            notary_of(dying, *hands).enter(key, sealed.path)
         except StoreUnreachable:
-            notary = notary_of(store, signer())
+            notary = notary_of(store, *hands)
             assert proves(notary.enter(key, sealed.path))["run"] == "restore-shop-0001"
-            assert [entry.kind for entry in notary.log.view().entries()] == ["record", "run"], at
+            kinds = [entry.kind for entry in notary.log.view().entries()]
+            assert kinds == [*("record" for _ in keys), "run"], at
         else:
             assert at > 8, "it writes more often than that"
             return
@@ -257,3 +260,27 @@ def test_a_number_that_is_missing_among_the_keys_is_an_alarm(store: Store, signe
     (tmp_path / "store" / "keys" / "00000000.dsse.json").unlink()
     with pytest.raises(EvidenceError, match="not numbered in a row"):
         notary_of(store, signer())
+
+
+class DyingAt(Dying):
+    """A store whose process dies as it writes one key."""
+
+    def __init__(self, store: Store, key: str) -> None:
+        super().__init__(store, 0, after=False)
+        self._key = key
+
+    def put_bytes(self, key: str, content: bytes) -> Any:
+        if key == self._key:
+            raise StoreUnreachable("killed", "")
+        return self._store.put_bytes(key, content)
+
+
+def test_a_runner_whose_clock_is_ahead_is_entered_once(store: Store, signer: Make, bundle: Make) -> None:
+    """Killed when it was entered and its proof not kept yet: it is found again, though it says to end tomorrow."""
+    key, sealed = bundle(60 * 24)
+    put(store, key, sealed)
+    with pytest.raises(StoreUnreachable):
+        notary_of(DyingAt(store, proof_key(key)), signer()).enter(key, sealed.path)
+    notary = notary_of(store, signer())
+    notary.enter(key, sealed.path)
+    assert [entry.kind for entry in notary.log.view().entries()].count("run") == 1
