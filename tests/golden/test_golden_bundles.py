@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from evidence.verify import verify
+from evidence.verify import Given, check, load_key, verify
 
 V1 = Path(__file__).parent / "v1"
 BUNDLE, PINNED = V1 / "restore-shop-0001.tar.gz", V1 / "signing.pub"
@@ -59,3 +59,37 @@ def test_v1_unpacks_and_verifies_with_public_tools_alone(tmp_path: Path) -> None
     signed = {subject["name"]: subject["digest"]["sha256"] for subject in json.loads(payload)["subject"]}
     assert signed == {name: hashlib.sha256((bag / name).read_bytes()).hexdigest() for name in signed}
     assert sorted(signed) == ["bag-info.txt", "data/journal.jsonl", "data/logs/pg_verifybackup.log", "data/report.md"]
+
+
+V2 = Path(__file__).parent / "v2"
+RUN = next(V2.glob("*-paper-drill-*.tar.gz"))
+PACKAGE = V2 / "golden-2026-Q4.tar.gz"
+
+
+def beside(**more: Path) -> Given:
+    return Given(load_key(V2 / "pinned.pub"), keyring=V2 / "keys", **more)
+
+
+def test_v2_verifies_by_the_first_key_though_a_later_one_sealed_it() -> None:
+    given = beside(proof=V2 / f"{RUN.name}.tlog-proof", receipt=V2 / f"{RUN.name}.receipt.dsse.json")
+    report = check(RUN, given)
+    assert report.verdict == "pass", report.proofs
+    assert report.predicate is not None
+    assert report.predicate["outcome"] == "passed"
+    made = {proof.name for proof in report.proofs if proof.ok}
+    assert {"seal", "test result", "agreement", "keyring", "log", "receipt"} <= made
+
+
+def test_a_package_of_v2_verifies() -> None:
+    report = check(PACKAGE, Given(load_key(V2 / "pinned.pub")))
+    assert report.verdict == "pass", report.proofs
+    assert "3 passed" in " ".join(report.told)
+
+
+@pytest.mark.parametrize("place", [0.01, 0.3, 0.6, 0.9, 0.99])
+@pytest.mark.parametrize("golden", [RUN, PACKAGE], ids=["bundle", "package"])
+def test_v2_tampered_with_does_not(tmp_path: Path, golden: Path, place: float) -> None:
+    content = bytearray(golden.read_bytes())
+    content[int(len(content) * place)] ^= 1
+    (tmp_path / golden.name).write_bytes(content)
+    assert check(tmp_path / golden.name, beside()).verdict == "fail"
