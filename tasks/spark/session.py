@@ -4,6 +4,7 @@ Promises: the driver is on record before it runs, and is found again by another 
 come up is told with its last words; its event log is written where the drill can read it.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -47,6 +48,13 @@ class Launch:
     events: Path
     """Where event logs go."""
     up_within: float = 180.0
+
+
+def _own_temporary(folder: Path) -> str:
+    """Options that make a driver's JVM keep its temporary files here: one that is killed cannot clear /tmp itself."""
+    place = folder.absolute() / "tmp"
+    place.mkdir(parents=True, exist_ok=True)
+    return f'{os.environ.get("SPARK_SUBMIT_OPTS", "")} "-Djava.io.tmpdir={place}"'.strip()
 
 
 @dataclass
@@ -174,7 +182,8 @@ class DriverSession:
         )
         say(folder, CONFIG, config)
         argv: list[str | Path] = [sys.executable, "-m", "tasks.spark.driver", folder.absolute()]
-        self.processes.start(self.process, argv, log=f"{self.process}.log", env=launch.environment)
+        environment = {**launch.environment, "SPARK_SUBMIT_OPTS": _own_temporary(folder)}
+        self.processes.start(self.process, argv, log=f"{self.process}.log", env=environment)
         deadline = time.monotonic() + launch.up_within
         while (up := hear(folder, UP, Up)) is None:
             if self.process not in self.processes.alive():
