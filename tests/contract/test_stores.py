@@ -410,7 +410,7 @@ def test_a_link_ends(weed: Weed) -> None:
     assert version
     assert "X-Amz-Expires=604800" in store.link("r1", version, LONGEST_LINK)
     link = store.link("r1", version, 1)
-    time.sleep(2.5)
+    time.sleep(2.5)  # the server's clock ends it, and no other
     assert httpx.get(link).status_code == 403
     for seconds in (0, -1, LONGEST_LINK + 1):
         with pytest.raises(StoreError, match="up to 7 days"):

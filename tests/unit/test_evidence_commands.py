@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from evidence import durable
-from evidence.bundle import seal
+from evidence.bundle import Sealed, seal
 from evidence.keys import ensure_key_pair, load_signer
+from evidence.outbox import Outbox
 from evidence.stores import open_store
 from muster.cli import invoke
 
@@ -173,6 +174,19 @@ def test_a_rotation_that_was_killed_is_finished_by_asking_again(
     run("notary", "--once")
     assert "Verified" in verified(run, "shop-4")
     assert "Verified" in verified(run, "shop-1")
+
+
+@pytest.mark.usefixtures("entered")
+def test_keys_do_not_change_while_bundles_wait(home: Path, run: Run) -> None:
+    name = hand_in(home, 4)
+    made = home / f"{name}.tar.gz"
+    Outbox(home / ".muster" / "outbox").add(
+        Sealed(made, durable.sha256_of(made), made.stat().st_size, "key"), "shop/x.tar.gz"
+    )
+    before = run("evidence", "keys")
+    assert "1 bundle waits" in run("evidence", "rotate", code=64)
+    assert run("evidence", "keys") == before
+    assert not (home / ".muster" / "keys" / "next.pem").exists()
 
 
 def test_what_is_withheld_is_disclosed_by_its_owner(home: Path, run: Run) -> None:

@@ -10,12 +10,14 @@ from evidence.keyring import EVERY_ROLE, Action, Keyring, Role
 from evidence.keys import PublicKey, ensure_key_pair, load_public, load_signer, public_key_of
 from evidence.log.heads import raw_public
 from evidence.notary import Notary
+from evidence.outbox import Outbox
 from evidence.verify import ED25519_NOTE
 from evidence.witness.lines import VerifierKey
 from muster.cli.evidence.reading import open_vault
 from muster.clock import SystemClock
 from muster.errors import UsageError
 from muster.notary.desk import Desk
+from muster.quantity import count_of
 from muster.report.wording import moment
 from muster.settings import Settings
 from muster.verdict import ExitCode
@@ -66,6 +68,12 @@ def rotate(settings: Settings, reason: str) -> int:
 
 def _begin(settings: Settings, reason: str) -> None:
     """Admit the new key, put the old one away, and the new one in its place."""
+    if waiting := Outbox(settings.outbox).waiting():
+        told = count_of(len(waiting), "bundle waits", "bundles wait")
+        raise UsageError(
+            f"{told} that the present key sealed, and would count no more",
+            "`muster undo run` sends and enters them; then rotate",
+        )
     current, fresh = settings.key_file, settings.key_file.with_name("next.pem")
     old, new = ensure_key_pair(current), ensure_key_pair(fresh)
     first = current.with_name("pinned.pub")
