@@ -113,7 +113,7 @@ def revoke(settings: Settings, key_id: str, reason: str, from_index: int | None)
     notary = _notary(settings)
     found = [one for one in _admitted(notary.keyring) if one.key_id.startswith(key_id)]
     if len(found) != 1 or len(key_id) < 8:
-        raise UsageError(f"{key_id!r} is not the beginning of one key's id", "`muster evidence key` lists them")
+        raise UsageError(f"{key_id!r} is not the beginning of one key's id", "`muster evidence keys` lists them")
     notary.end(Action.REVOKE, found[0], reason, from_index)
     since = notary.log.view().size if from_index is None else from_index
     print(f"Key {found[0].key_id[:16]} is revoked: what it sealed from entry {since} on counts no more.")
