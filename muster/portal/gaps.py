@@ -122,16 +122,18 @@ def _overdue(plan: PortalPlan, runs: Iterable[Run], now: datetime) -> Iterator[L
 
 
 def _of_the_run(run: Run) -> Iterator[Lack]:
-    known = {"plan": run.plan, "at": run.due, "entry": run.index, "run": run.run}
+    def lack(gap: Gap, words: str) -> Lack:
+        return Lack(gap, run.plan, run.due, words, entry=run.index, run=run.run)
+
     if run.quarrel:
-        yield Lack(Gap.CONTRADICTED, words=run.quarrel, **known)  # type: ignore[arg-type]
+        yield lack(Gap.CONTRADICTED, run.quarrel)
     if run.outcome == Outcome.MISSED:
-        yield Lack(Gap.MISSED, words=_why_missed(run), **known)  # type: ignore[arg-type]
+        yield lack(Gap.MISSED, _why_missed(run))
     if not run.is_read:
-        yield Lack(Gap.UNREAD, words="its seal was not read", **known)  # type: ignore[arg-type]
+        yield lack(Gap.UNREAD, "its seal was not read")
     if run.is_late and run.ended and run.logged:
         after = format_seconds((run.logged - run.ended).total_seconds())
-        yield Lack(Gap.LATE, words=f"logged {after} after it ended", **known)  # type: ignore[arg-type]
+        yield lack(Gap.LATE, f"logged {after} after it ended")
 
 
 def _why_missed(run: Run) -> str:
