@@ -6,6 +6,8 @@ Promise: a part of the estate is trusted only when the process on our record, or
 import hashlib
 import json
 import socket
+import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,11 +22,13 @@ from tasks.process import Processes
 HOST = "127.0.0.1"
 _FIRST, _SPAN = 20_000, 12_000
 """Below the range that the kernel hands out by itself; a port and its gRPC twin 10,000 above are both free."""
+_PROMISED_SECONDS = 60.0
+"""How long a port that was handed out is kept from others: what it is for needs a moment to listen there."""
 
 
 def free_ports(home: Path, part: str, count: int) -> tuple[int, ...]:
     """Free ports for a part; the same at every start while nobody else takes them, so that addresses stay."""
-    ports = tuple(islice((port for port in _candidates(f"{home}:{part}") if _is_free(port)), count))
+    ports = _promises.take(f"{home}:{part}", count)
     if len(ports) < count:
         raise StepError(f"no free port on {HOST} between {_FIRST} and {_FIRST + _SPAN}", "stop what listens there")
     return ports
@@ -79,6 +83,46 @@ def _listens(process: psutil.Process, port: int) -> bool:
     return any(
         c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port for c in process.net_connections("tcp")
     )
+
+
+class _Promises:
+    """Ports handed out of late, each held by an abstract socket: whoever asks meanwhile, in any process of this
+    machine, is given others. The kernel lets go when the process ends. Only Linux has such sockets; elsewhere two
+    that ask in the same moment may be given the same port, and one of them does not start."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[str, tuple[float, list[socket.socket]]] = {}
+
+    def take(self, seed: str, count: int) -> tuple[int, ...]:
+        with self._lock:
+            self._let_go(seed)
+            held: list[socket.socket] = []
+            ports = islice((p for p in _candidates(seed) if _is_free(p) and self._hold(p, held)), count)
+            self._held[seed] = time.monotonic(), held
+            return tuple(ports)
+
+    def _let_go(self, seed: str) -> None:
+        old = time.monotonic() - _PROMISED_SECONDS
+        for each in [name for name, (at, _) in self._held.items() if name == seed or at < old]:
+            for one in self._held.pop(each)[1]:
+                one.close()
+
+    @staticmethod
+    def _hold(port: int, held: list[socket.socket]) -> bool:
+        if sys.platform != "linux":
+            return True
+        promise = socket.socket(socket.AF_UNIX)
+        try:
+            promise.bind(f"\0muster-port-{port}")
+        except OSError:
+            promise.close()
+            return False
+        held.append(promise)
+        return True
+
+
+_promises = _Promises()
 
 
 def _candidates(seed: str) -> Iterator[int]:
