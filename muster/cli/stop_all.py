@@ -25,8 +25,8 @@ def stop_all(settings: Settings, reason: str, *, resume: bool, who: str, as_json
 
 def _stop(settings: Settings, ledger: Ledger, by: str, reason: str, as_json: bool) -> int:
     stop = ledger.stop_all(by, reason)
+    running = [run.run for run in ledger.unfinished_runs() if run.outcome is None]  # before the first has obeyed
     told = _tell_prefect(settings, stop)
-    running = [run.run for run in ledger.unfinished_runs() if run.outcome is None]
     if as_json:
         said = {"stopped": stop.model_dump(mode="json"), "running": running, "prefect_told": told}
         print(json.dumps(said, indent=2))

@@ -194,14 +194,14 @@ def _without_references(root: Path, backups: Backups) -> Path:
 
 
 def _slow_tools(root: Path, _backups: Backups) -> Path:
-    """PostgreSQL's own programs, of which those that most steps start take two seconds more."""
+    """PostgreSQL's own programs, of which those that most steps start take seconds more."""
     folder = root / "bin"
     folder.mkdir()
     for tool in wheel_binaries().folder.iterdir():
         (folder / tool.name).symlink_to(tool)
     for name in ("pg_combinebackup", "pg_amcheck", "postgres"):
         (folder / name).unlink()
-        (folder / name).write_text(f'#!/bin/sh\nsleep 2\nexec {wheel_binaries().tool(name)} "$@"\n')
+        (folder / name).write_text(f'#!/bin/sh\nsleep 4\nexec {wheel_binaries().tool(name)} "$@"\n')
         (folder / name).chmod(0o755)
     return folder
 
