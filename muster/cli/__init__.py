@@ -15,6 +15,7 @@ import typer
 from evidence.errors import EvidenceError
 from muster import __version__
 from muster.cli.evidence import app as evidence_app
+from muster.cli.interrupts import Interrupts
 from muster.cli.options import AsJson, PlanName, Who, settings
 from muster.errors import MusterError
 from muster.verdict import ExitCode
@@ -373,8 +374,13 @@ _INTERRUPTED = 130  # what Typer makes of a Ctrl-C that reaches it
 
 
 def main() -> None:
-    """Run the command line and exit with its code."""
-    sys.exit(invoke(sys.argv[1:]))
+    """Run the command line and exit with its code, whatever more is signalled while it is on its way out."""
+    try:
+        code = invoke(sys.argv[1:])
+    except KeyboardInterrupt:  # a second one, while the first was told
+        code = ExitCode.ABORTED
+    Interrupts().ignore()
+    sys.exit(code)
 
 
 def invoke(arguments: list[str]) -> int:
