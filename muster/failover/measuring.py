@@ -4,11 +4,14 @@ Promise: never a bare number; `conditions` says under which load, commit mode, l
 """
 
 from dataclasses import dataclass
+from statistics import median
 
 from muster.failover.observations import (
     Accounting,
     Detected,
     Fenced,
+    LagSeries,
+    Load,
     NodeState,
     Promoted,
     Rejoined,
@@ -106,7 +109,17 @@ def redundancy_lost_seconds(history: History) -> float | None:
 
 
 def write_lag_seconds(history: History) -> float | None:
-    """How long the standby took to say that it has what was sent, under load before the fault."""
+    """How long the standby took to say that it has what was sent, under load before the fault: the median of the
+    samples taken meanwhile, else what was seen at the end. One look alone may fall into a moment with nothing sent."""
+    load = history.result("steady", Load)
+    sampled = [
+        sample.write_lag_seconds
+        for series in history.observed(LagSeries)
+        for sample in series.samples
+        if load and sample.write_lag_seconds is not None and load.from_ns <= sample.at_ns <= load.to_ns
+    ]
+    if sampled:
+        return median(sampled)
     found = [n.write_lag_seconds for n in _seen_at(history, "steady") if n.role == "primary"]
     return next((lag for lag in found if lag is not None), None)
 

@@ -263,6 +263,8 @@ class LagSample(_Part):
     at_ns: int
     bytes: int | None
     """`None`: it could not be asked."""
+    write_lag_seconds: float | None = None
+    """As the primary knows it; `None`: it could not be asked, or nothing was on its way just then."""
 
 
 class LagSeries(Observation):

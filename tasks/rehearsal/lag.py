@@ -18,8 +18,8 @@ _PATIENCE = 3.0
 """Seconds after which one that hangs is given up: a frozen server holds up neither the samples nor the undo."""
 _MOST = 20_000
 _LAG = b"""
-select case when pg_is_in_recovery() then null
-            else (select max(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn))::bigint from pg_stat_replication) end
+select max(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn))::bigint, extract(epoch from max(write_lag))::float
+  from pg_stat_replication where not pg_is_in_recovery()
 """
 
 
@@ -47,7 +47,7 @@ def _session(nodes: Sequence[Node], over: threading.Event, now_ns: Callable[[], 
                     row = connection.execute(_LAG).fetchone()
                     if row is None or row[0] is None:
                         break
-                    samples.append(LagSample(at_ns=now_ns(), bytes=row[0]))
+                    samples.append(LagSample(at_ns=now_ns(), bytes=row[0], write_lag_seconds=row[1]))
                     over.wait(_EVERY)
         except psycopg.Error:
             continue

@@ -12,6 +12,7 @@ from muster.failover.observations import (
     Fenced,
     LagSample,
     LagSeries,
+    Load,
     Node,
     Promoted,
     Rerouted,
@@ -79,14 +80,15 @@ def walk(changes: Made | None = None, upto: str = "account") -> History:
     journal = Journal("run", Memory(), Clock())
     journal.append(EventKind.OPENED, machine="here")
     for name, value in {**WALK, **(changes or {})}.items():
-        if name in STEPS:
+        is_step = name in STEPS or isinstance(value, Load)
+        if is_step:
             journal.append(EventKind.STARTED, name)
         if name == upto != "account":
             journal.append(EventKind.FAILED, name, cause="system", error="E", message="it broke", advice="look")
             break
         if value is None:
             continue
-        if name in STEPS:
+        if is_step:
             journal.append(EventKind.SUCCEEDED, name, result=value.model_dump(mode="json"))
         else:
             journal.observe(value)
@@ -130,6 +132,17 @@ def test_no_number_is_bare(name: str) -> None:
 def test_what_was_not_seen_of_the_conditions_is_said() -> None:
     note = measures(walk({"at steady": None}), plan(client={"rate": None}))["RTO"].note
     assert "as many writes as it takes on 4 connections, commit asynchronous, write lag not seen" in note
+
+
+def test_the_lag_is_what_was_sampled_under_the_steady_load_alone() -> None:
+    load = Load(
+        stage="steady", from_ns=SECOND, to_ns=9 * SECOND, acknowledged=1, failed=0, unknown=0,
+        median_seconds=None, p99_seconds=None,
+    )  # fmt: skip
+    took = ((load.from_ns - 1, 9.0), (load.from_ns, 0.005), (load.from_ns + 1, None), (load.to_ns, 0.007))
+    series = LagSeries(samples=tuple(LagSample(at_ns=at, bytes=0, write_lag_seconds=lag) for at, lag in took))
+    note = measures(walk({"steady": load, "lag": series, "at steady": None}), plan())["RTO"].note
+    assert "standby's write lag 6.0 ms" in note
 
 
 def test_a_planned_switch_has_no_detection_and_may_lose_nothing_whatever_the_plan_says() -> None:
