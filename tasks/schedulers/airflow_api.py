@@ -175,7 +175,7 @@ class Api:
         if answer.status_code in _DENIED:
             raise Refusal(f"{self.url} does not let us in ({answer.status_code})", "check the account and its rights")
         what = f"{answer.request.method} {answer.request.url.path}"
-        if answer.is_error:
+        if not answer.is_success:
             raise StepError(f"Airflow refused {what}: {answer.status_code} {answer.text[:300]}", "see Airflow's log")
         try:
             told = answer.json() if answer.content else {}

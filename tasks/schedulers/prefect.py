@@ -80,9 +80,8 @@ class PrefectScheduler:
         whole = [known for known in taken if known.schedules]
         if self._has_pools:
             _assert_alone(self._reading.beside(whole))
-        types = self._reading.pool_types() if whole else {}
         return Inventory(
-            jobs=tuple(_with_pool_type(known, types) for known in whole),
+            jobs=tuple(self._reading.placed(whole) if whole else ()),
             schedules=tuple(schedule for known in whole for schedule in known.schedules.values()),
             unfit=tuple(unfit for known in taken for unfit in known.unfit),
         )
@@ -100,15 +99,14 @@ class PrefectScheduler:
         return str(job.own.get("work_pool_name") or "") if self._has_pools else ""
 
     def mirror(self, jobs: Sequence[Job], schedules: Sequence[Schedule], reach: Reach) -> None:
-        """Deployments, paused; a pool that is not there is made, shut."""
+        """Deployments, paused; a pool that is not there is made, shut, and so is a queue."""
         foreign = [k.job.name for k in self._reading.fresh(job.name for job in jobs) if k.mark != reach.mark]
         if foreign:
             raise Refusal(
                 f"{self._api.url} has deployments that no mirror of this run made: {', '.join(foreign[:5])}",
                 "rename or remove them, or hand over in the other direction",
             )
-        for pool in sorted({str(job.own.get("work_pool_name") or "") for job in jobs} - {""}):
-            self._acts.make_pool(pool, jobs, reach)
+        self._acts.make_places(jobs, reach)
         flows = {
             name: self._api.post("flows/", {"name": name})["id"] for name in {forms.flow_of(job.name) for job in jobs}
         }
@@ -237,10 +235,6 @@ def _assert_alone(others: Iterable[Known]) -> None:
             f"work pool {other.pool} also serves {other.job.name}, which the cut would hold and not hand over",
             "set `gate: deployment`, widen the cut, or give the cut a pool of its own",
         )
-
-
-def _with_pool_type(known: Known, types: dict[str, str]) -> Job:
-    return known.job.model_copy(update={"own": {**known.job.own, "pool_type": types.get(known.pool)}})
 
 
 def open_scheduler(keys: dict[str, Any], _settings: Settings) -> PrefectScheduler:

@@ -90,12 +90,18 @@ class Acts:
             only = {"id": {"any_": ids}, "state": {"type": {"any_": ["SCHEDULED"]}}}
             self._api.post("flow_runs/bulk_delete", {"flow_runs": only, "limit": DELETED_AT_ONCE})
 
-    def make_pool(self, pool: str, jobs: Sequence[Job], reach: Reach) -> None:
-        """It is there; shut where it was not."""
-        if self._api.get(f"work_pools/{pool}") is None:
-            kind = next(job.own.get("pool_type") for job in jobs if job.own.get("work_pool_name") == pool)
-            body = {"name": pool, "type": kind or "process", "is_paused": True, "description": forms.MARK + reach.mark}
-            self._api.post("work_pools/", body)
+    def make_places(self, jobs: Sequence[Job], reach: Reach) -> None:
+        """Pools and queues of the jobs are there; shut is a pool that was not. What others made stays as it is."""
+        places = {(str(job.own.get("work_pool_name") or ""), forms.queue_of(job)): job for job in jobs}
+        for (pool, queue), job in sorted(places.items(), key=lambda place: forms.rank_of(place[1])):
+            if not pool:
+                continue
+            there = self._api.get(f"work_pools/{pool}") or self._api.post("work_pools/", forms.pool_of(job, reach.mark))
+            at, said = f"work_pools/{pool}/queues", forms.work_queue_of(job)
+            if self._api.get(f"{at}/{queue}") is None:
+                self._api.post(at, {"name": queue, **said})
+            elif said and there["description"] == forms.MARK + reach.mark:  # every pool is born with a queue
+                self._api.patch(f"{at}/{queue}", said)
 
     def remove_pools(self, reach: Reach) -> None:
         """Those that were made by this mark are gone, once nothing is in them."""

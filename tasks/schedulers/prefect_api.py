@@ -141,7 +141,7 @@ class Api:
             raise Refusal(
                 f"{answer.request.url.host} does not let us in ({answer.status_code})", "check key and rights"
             )
-        if answer.is_error:
+        if not answer.is_success:  # to be sent elsewhere is no answer either
             said = answer.text
             for secret in self._secrets:
                 said = said.replace(secret, "***")

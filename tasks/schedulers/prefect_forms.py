@@ -48,6 +48,8 @@ _KEPT = (
     "work_queue_name",
 )
 """Of a deployment, what makes the same one elsewhere."""
+_DEFAULT_QUEUE = "default"
+"""Every pool has it."""
 _NOT_IN_NAMES = re.compile(r"[/%&<>]")
 _NOTHING: tuple[object, ...] = (None, [], {})
 """Left unsaid: a server answers with one of these where it was given another."""
@@ -135,6 +137,45 @@ def _rule_of(said: Mapping[str, Any]) -> Rule | None:
     if "rrule" in said:
         return RecurrenceRule(text=said["rrule"], timezone=zone)
     return None
+
+
+def placed(job: Job, pool: Mapping[str, Any], queue: Mapping[str, Any]) -> Job:
+    """With what its pool and its queue are like; a limit that is not set is left out."""
+    said = {
+        "pool_type": pool.get("type"),
+        "pool_limit": pool.get("concurrency_limit"),
+        "queue_limit": queue.get("concurrency_limit"),
+        "queue_priority": queue.get("priority"),
+    }
+    return job.model_copy(update={"own": {**job.own, **{k: v for k, v in said.items() if v is not None}}})
+
+
+def queue_of(job: Job) -> str:
+    """Name of the queue in its pool."""
+    return str(job.own.get("work_queue_name") or _DEFAULT_QUEUE)
+
+
+def rank_of(job: Job) -> tuple[bool, int, str]:
+    """Pools' own queues first, then by priority: a server moves queues that are in the way of a new one."""
+    queue = queue_of(job)
+    return queue != _DEFAULT_QUEUE, int(job.own.get("queue_priority") or 0), queue
+
+
+def pool_of(job: Job, mark: str) -> dict[str, Any]:
+    """The work pool to create, shut."""
+    return {
+        "name": job.own["work_pool_name"],
+        "type": job.own.get("pool_type") or "process",
+        "concurrency_limit": job.own.get("pool_limit"),
+        "is_paused": True,
+        "description": MARK + mark,
+    }
+
+
+def work_queue_of(job: Job) -> dict[str, Any]:
+    """What is set on its queue."""
+    said = {"concurrency_limit": job.own.get("queue_limit"), "priority": job.own.get("queue_priority")}
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def flow_of(job: str) -> str:

@@ -87,9 +87,19 @@ class Reading:
         said = self._api.get(f"work_pools/{pool}") if pool else None
         return said is None or bool(said["is_paused"])
 
-    def pool_types(self) -> dict[str, str]:
-        """Of every work pool."""
-        return {pool["name"]: pool["type"] for pool in self._api.pages("work_pools/filter", {})}
+    def placed(self, deployments: Sequence[Known]) -> list[Job]:
+        """Their jobs, with what their pools and queues are like: what a mirror needs where these are not there."""
+        used = {known.pool for known in deployments}
+        pools = {pool["name"]: pool for pool in self._api.pages("work_pools/filter", {}) if pool["name"] in used}
+        queues = {
+            (pool, queue["name"]): queue
+            for pool in pools
+            for queue in self._api.pages(f"work_pools/{pool}/queues/filter", {})
+        }
+        return [
+            forms.placed(known.job, pools.get(known.pool, {}), queues.get((known.pool, forms.queue_of(known.job)), {}))
+            for known in deployments
+        ]
 
     def history(self, schedules: Collection[str], after: datetime, until: datetime) -> tuple[Firing, ...]:
         """Flow runs by the time at which they were due."""

@@ -17,6 +17,7 @@ from tasks.schedulers.prefect_api import Address, Api
 
 FLOW = "shop"
 POOL = "shop"
+QUEUE = "urgent"
 _QUICK = {"shared_buffers": "32MB", "fsync": "off"}
 
 
@@ -75,8 +76,13 @@ def deploy(
 ) -> None:
     """A deployment at work, as its owner would have made it; `row` is set on its schedule."""
     if pool and api.get(f"work_pools/{pool}") is None:
-        api.post("work_pools/", {"name": pool, "type": POOL_TYPE})
-    own = {"entrypoint": ENTRYPOINT, "path": ".", **({"work_pool_name": pool} if pool else {})}
+        api.post("work_pools/", {"name": pool, "type": POOL_TYPE, "concurrency_limit": 7})
+        api.post(f"work_pools/{pool}/queues", {"name": QUEUE, "priority": 2, "concurrency_limit": 3})
+    own = {
+        "entrypoint": ENTRYPOINT,
+        "path": ".",
+        **({"work_pool_name": pool, "work_queue_name": QUEUE} if pool else {}),
+    }
     job = Job(name=f"{FLOW}/{name}", tags=tags, own={**own, "enforce_parameter_schema": False}, parameters={"size": 3})
     schedule = Schedule(name=job.name, job=job.name, rule=CronRule(expression=expression), active=active)
     made = api.post("deployments/", forms.created(job, [schedule], api.post("flows/", {"name": FLOW})["id"]))

@@ -32,6 +32,8 @@ class PaperPrefect:
     """The newest first."""
     flows: dict[str, str] = field(default_factory=dict)
     pools: dict[str, Row] = field(default_factory=dict)
+    queues: dict[tuple[str, str], Row] = field(default_factory=dict)
+    """By pool and name."""
     runs: list[Row] = field(default_factory=list)
     before: Callable[[httpx.Request], httpx.Response | None] = lambda request: None
     asked: list[tuple[str, str]] = field(default_factory=list)
@@ -50,8 +52,8 @@ class PaperPrefect:
         """A deployment `flow/name` at work."""
         flow, _, own = name.partition("/")
         self.flows.setdefault(f"flow-{flow}", flow)
-        if pool:
-            self.pools.setdefault(pool, self._pool({"name": pool, "type": "process"}))
+        if pool and pool not in self.pools:
+            self.pools[pool] = self._pool({"name": pool, "type": "process"})
         row = {
             "id": f"d{next(self._numbers)}",
             "name": own,
@@ -106,15 +108,19 @@ class PaperPrefect:
             "admin/version": "3.8.0",
             "block_types/slug/local-file-system": {"id": self.born},
             **{f"work_pools/{name}": pool for name, pool in self.pools.items()},
+            **{f"work_pools/{pool}/queues/{name}": queue for (pool, name), queue in self.queues.items()},
         }
         return httpx.Response(200, json=things[path]) if path in things else httpx.Response(404, json={"detail": own})
 
     def _found(self, path: str, body: Row) -> httpx.Response:
         kind, _, verb = path.partition("/")
+        if queues := re.fullmatch(r"work_pools/(.+)/queues/filter", path):
+            kind = "queues"
         rows: list[Row] = {
             "deployments": lambda: [row for row in self.deployments if _fits(row, body)],
             "flows": lambda: [{"id": i, "name": n} for i, n in self.flows.items() if i in _any(body, "flows", "id")],
             "work_pools": lambda: list(self.pools.values()),
+            "queues": lambda: [queue for (pool, _), queue in self.queues.items() if queues and pool == queues[1]],
             "flow_runs": lambda: [row for row in self.runs if _runs(row, body["flow_runs"])],
         }[kind]()
         if verb == "count":
@@ -125,7 +131,9 @@ class PaperPrefect:
     def _done(self, method: str, path: str, body: Row) -> httpx.Response:
         for shape, act in (
             (r"work_pools/", lambda: self.pools.update({body["name"]: self._pool(body)})),
-            (r"work_pools/(.+)", lambda own: self._on_pool(method, own, body)),
+            (r"work_pools/(.+)/queues", lambda pool: self._add_queue(pool, body)),
+            (r"work_pools/(.+)/queues/(.+)", lambda pool, own: self.queues[pool, own].update(body)),
+            (r"work_pools/([^/]+)", lambda own: self._on_pool(method, own, body)),
             (r"flows/", lambda: self.flows.update({f"flow-{body['name']}": body["name"]})),
             (r"flow_runs/bulk_delete", lambda: self._delete_runs(body)),
             (r"deployments/", lambda: self._create(body)),
@@ -141,9 +149,14 @@ class PaperPrefect:
                 break
         else:
             raise AssertionError(f"nobody knows {method} {path}")
-        return httpx.Response(200, json={"id": f"flow-{body['name']}"} if path == "flows/" else {})
+        made = {"flows/": lambda: {"id": f"flow-{body['name']}"}, "work_pools/": lambda: self.pools[body["name"]]}
+        return httpx.Response(200, json=made.get(path, dict)())
+
+    def _add_queue(self, pool: str, body: Row) -> None:
+        self.queues[pool, body["name"]] = {"id": f"q-{pool}-{body['name']}", "priority": 1, **body}
 
     def _pool(self, body: Row) -> Row:
+        self._add_queue(body["name"], {"name": "default"})
         return {"id": f"p-{body['name']}", "is_paused": False, "description": None, **body}
 
     def _on_pool(self, method: str, own: str, body: Row) -> None:

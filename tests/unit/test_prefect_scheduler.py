@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from muster.cutover.ownership import Side
-from muster.cutover.schedule import Cut, Schedule, Stage, Tick
+from muster.cutover.schedule import Cut, Job, Schedule, Stage, Tick
 from muster.cutover.spec import CutoverSpec
 from muster.errors import MusterError, Refusal, StepError, SystemFailure, UsageError
 from muster.settings import Settings
@@ -216,7 +216,7 @@ def test_ten_thousand_deployments_are_read_by_pages_and_held_by_a_few_calls() ->
     scheduler = server.scheduler()
     found = scheduler.inventory(Cut())
     assert len(found.schedules) == len({schedule.name for schedule in found.schedules}) == 10_000
-    assert len(server.asked) == 51 + 1 + 1  # pages that overlap by a row; flows; pools
+    assert len(server.asked) == 51 + 1 + 1 + 1  # pages that overlap by a row; flows; pools; queues
     names = [schedule.name for schedule in found.schedules]
     gate = [("PATCH", "work_pools/pool"), ("GET", "work_pools/pool")]
     in_hand = [("GET", "health"), ("POST", "flow_runs/filter")]
@@ -471,6 +471,47 @@ def test_pools_are_made_shut_and_of_their_type_and_are_gone_once_nothing_is_in_t
     scheduler.remove({"shop/invoices"}, REACH)
     assert server.pools == {}
     assert server.deployments == []
+
+
+def in_queues(server: PaperPrefect) -> tuple[tuple[Job, ...], tuple[Schedule, ...]]:
+    """Two jobs in a queue of a pool that takes five at a time, and one in the queue that the pool was born with."""
+    for name, queue in (("orders", "urgent"), ("invoices", "urgent"), ("report", "default")):
+        server.deploy(f"shop/{name}", work_queue_name=queue)
+    server.pools["pool"]["concurrency_limit"] = 5
+    server.queues["pool", "default"] |= {"priority": 2, "concurrency_limit": 4}
+    server.queues["pool", "urgent"] = {"id": "q", "name": "urgent", "priority": 1, "concurrency_limit": 3}
+    found = server.scheduler().inventory(Cut())
+    return found.jobs, found.schedules
+
+
+def test_a_pool_that_is_made_takes_as_many_at_a_time_and_so_do_its_queues() -> None:
+    """Were a queue left to the deployments that are made side by side, two would make it, and one be refused."""
+    there = PaperPrefect()
+    there.scheduler().mirror(*in_queues(PaperPrefect()), REACH)
+    assert there.pools["pool"]["concurrency_limit"] == 5
+    assert {queue["name"]: (queue["priority"], queue["concurrency_limit"]) for queue in there.queues.values()} == {
+        "default": (2, 4), "urgent": (1, 3),
+    }  # fmt: skip
+    queues, made = ([i for i, (_, p) in enumerate(there.asked) if p == path]
+                    for path in ("work_pools/pool/queues", "deployments/"))  # fmt: skip
+    assert len(queues) == 1
+    assert max(queues) < min(made)
+
+
+def test_a_pool_of_somebody_elses_keeps_its_limits_and_gets_the_queue_it_lacks() -> None:
+    there = PaperPrefect()
+    there.deploy("theirs/job", paused=True)
+    there.scheduler().mirror(*in_queues(PaperPrefect()), REACH)
+    assert there.pools["pool"].get("concurrency_limit") is None
+    assert there.queues["pool", "default"]["priority"] == 1
+    assert there.queues["pool", "urgent"]["concurrency_limit"] == 3
+
+
+def test_an_answer_that_sends_us_elsewhere_is_none() -> None:
+    server = PaperPrefect()
+    server.before = lambda r: httpx.Response(307, headers={"location": "/x"}) if r.method == "POST" else None
+    with pytest.raises(StepError, match="307"):
+        mirrored(server)
 
 
 def test_a_pool_that_was_there_stays() -> None:
