@@ -7,13 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from muster.cutover.schedule import Firing, Job
-from muster.errors import SystemFailure
+from muster.cutover.expected import ticks
+from muster.cutover.schedule import Dialect, Firing, Job, Schedule
+from muster.errors import MusterError, SystemFailure
 from tasks.schedulers import prefect_forms as forms
 from tasks.schedulers.prefect_api import DELETED_AT_ONCE, Api, batches
 from tasks.schedulers.prefect_known import Known, Reading
 from tasks.schedulers.scheduler import Reach
 
+_SOON = timedelta(hours=1)
+"""How far ahead runs are asked for; the server's own scheduler, which looks every minute, makes the others by then."""
 _AT_ONCE = 8
 """Calls side by side: more only wait for each other in the server's database."""
 
@@ -25,14 +28,18 @@ class Acts:
         self._api, self._reading = api, reading
 
     def resume(self, deployments: Sequence[Known], wanted: frozenset[str], reach: Reach) -> None:
-        """They are not paused, their runs are made, and those of the wanted schedules are on that were off."""
+        """They are not paused, what they are due for soon is made, and the wanted schedules are on that were off."""
+        if not deployments:
+            return
+        now = self._api.clock() or datetime.now(UTC)
 
         def resumed(known: Known) -> None:
             for own, schedule in known.schedules.items():
                 if schedule.name in wanted - known.on:
                     self._api.patch(f"deployments/{known.id}/schedules/{own}", {"active": True})
             self._api.post(f"deployments/{known.id}/resume_deployment", {})
-            self._api.post(f"deployments/{known.id}/schedule", {})
+            if any(_is_due(schedule, now) for schedule in known.schedules.values()):
+                self._api.post(f"deployments/{known.id}/schedule", {})
 
         self.each(resumed, deployments, reach)
         for known in self._reading.fresh(known.job.name for known in deployments):
@@ -41,7 +48,8 @@ class Acts:
 
     def pause(self, deployments: Sequence[Known], reach: Reach) -> None:
         """Nothing more is made ahead of them."""
-        self.each(lambda known: self._api.post(f"deployments/{known.id}/pause_deployment", {}), deployments, reach)
+        going = [k for k in self._reading.fresh(k.job.name for k in deployments) if not k.is_paused]
+        self.each(lambda known: self._api.post(f"deployments/{known.id}/pause_deployment", {}), going, reach)
         if going := [k for k in self._reading.fresh(k.job.name for k in deployments) if not k.is_paused]:
             raise SystemFailure(f"{self._api.url} said it paused {going[0].job.name}, which goes on", "pause it")
 
@@ -124,3 +132,10 @@ class Acts:
                 except BaseException:
                     pool.shutdown(cancel_futures=True)
                     raise
+
+
+def _is_due(schedule: Schedule, now: datetime) -> bool:
+    try:
+        return any(True for _ in ticks(schedule.rule, Dialect.PREFECT, now, now + _SOON))
+    except MusterError:  # who cannot say asks for its runs
+        return True

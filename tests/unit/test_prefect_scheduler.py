@@ -521,6 +521,30 @@ def test_a_pool_that_was_there_stays() -> None:
     assert list(server.pools) == ["pool"]
 
 
+def test_runs_are_asked_for_where_they_are_due_soon_and_else_left_to_the_server() -> None:
+    server, soon, later = (
+        PaperPrefect(),
+        datetime.now(UTC) + timedelta(minutes=5),
+        datetime.now(UTC) + timedelta(hours=5),
+    )
+    made = {}
+    for name, at in (("soon", soon), ("later", later)):
+        row = cron_row(1, f"{at.minute} {at.hour} * * *") | {"id": f"s-{name}"}
+        made[name] = server.deploy(f"shop/{name}", row, paused=True)["id"]
+    server.scheduler().arm({"shop/soon", "shop/later"}, REACH)
+    assert {row["paused"] for row in server.deployments} == {False}
+    assert [path for _, path in server.asked if path.endswith("/schedule")] == [f"deployments/{made['soon']}/schedule"]
+
+
+def test_what_rests_is_not_put_to_rest_again() -> None:
+    server = PaperPrefect()
+    for name, is_paused in (("going", False), ("resting", True)):
+        server.deploy(f"shop/{name}", cron_row(1) | {"id": f"s-{name}"}, paused=is_paused)
+    server.scheduler().rest({"shop/going", "shop/resting"}, REACH)
+    assert sum(path.endswith("/pause_deployment") for _, path in server.asked) == 1
+    assert {row["paused"] for row in server.deployments} == {True}
+
+
 def test_what_was_not_armed_is_resumed_when_it_is_released() -> None:
     server = PaperPrefect()
     scheduler, every = mirrored(server), {"shop/orders", "shop/invoices", "shop/report"}
