@@ -7,7 +7,9 @@ fell in between are caught up once, and none of which nothing can say that nobod
 `tests/unit/test_cutover_settling.py` tries it from every state that a cutover can be left in.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from muster.cutover.observations import HomeSeen
 from muster.cutover.ownership import Move, Side, Standing
@@ -24,68 +26,110 @@ from tasks.handover.scene import active_of, claims_of, names_of, reach_of, side_
 from tasks.handover.ticking import expected
 
 
+@dataclass(frozen=True)
+class _Undo:
+    """One go at it. Which copies the new scheduler has is looked up once: nobody makes any now."""
+
+    context: Context
+    ledger: Ledger
+
+    @cached_property
+    def copies(self) -> list[str]:
+        return there(self.context, Side.B)
+
+    def there(self, side: Side) -> list[str]:
+        return self.copies if side is Side.B else list(names_of(self.context))
+
+    def owners(self) -> set[Side]:
+        """Who owns some of them: nobody before they were armed, both with waves half way."""
+        holders = survey_of(self.context).holders
+        found = {tenure.holder for tenure in self.ledger.owners_of(names_of(self.context)).values()}
+        return {side for side in Side if holders[side] in found}
+
+    def count(self, side: Side) -> int | None:
+        """How many of them the side would start; `None` where it does not answer."""
+        try:
+            return len(side_of(self.context, side).released(self.there(side)))
+        except MusterError:
+            return None
+
+    def history(self, side: Side, since: datetime, until: datetime) -> tuple[Firing, ...] | None:
+        try:
+            return side_of(self.context, side).history(self.there(side), since, until)
+        except MusterError:
+            return None
+
+    def due(self, since: datetime, until: datetime) -> list[Tick]:
+        """None where only a scheduler that does not answer could say."""
+        try:
+            return expected(active_of(self.context), side_of(self.context, Side.A), since, until)
+        except MusterError:
+            return []
+
+    def since(self, now: datetime) -> datetime:
+        return max(now - spec_of(self.context.plan).look_back, survey_of(self.context).began)
+
+    def last_watermark(self) -> datetime:
+        """Whoever has the schedules since then was to make up for what lies before it."""
+        ends = [tenure.until for tenure in self.ledger.epochs_of(names_of(self.context)) if tenure.until]
+        return max(ends, default=survey_of(self.context).began)
+
+
 def settle(context: Context) -> None:
     """Make sure that one scheduler has everything: the new one after a real cutover came that far, else the old one."""
-    names = names_of(context)
     with claims_of(context) as ledger:
-        owners = _owners(context, ledger)
+        undo = _Undo(context, ledger)
+        owners = undo.owners()
         home = Side.B if spec_of(context.plan).commit and owners == {Side.B} else Side.A
-        if _is_home(context, home, owners):
-            _make_up(context, ledger, home, min(_last_watermark(context, ledger), ledger.now()))
+        if _is_home(undo, home, owners):
+            _make_up(undo, home, min(undo.last_watermark(), ledger.now()))
         else:
-            _make_home(context, ledger, home, owners)
-        if _count(context, home.other) is not None:
-            side_of(context, home.other).rest(there(context, home.other), reach_of(context))
-        owned = _owners(context, ledger)
+            _make_home(undo, home, owners)
+        if undo.count(home.other) is not None:
+            side_of(context, home.other).rest(undo.there(home.other), reach_of(context))
         seen = HomeSeen(
-            owner=min(owned, default=None),
-            active=len(names),
-            released={side: _count(context, side) for side in Side},
+            owner=min(undo.owners(), default=None),
+            active=len(names_of(context)),
+            released={side: undo.count(side) for side in Side},
         )
     if context.history.run_state() is RunState.OPEN:  # an undo that is tried again finds its run sealed already
         context.observe(seen)
 
 
-def _owners(context: Context, ledger: Ledger) -> set[Side]:
-    """Who owns some of them: nobody before they were armed, both with waves half way."""
-    holders = survey_of(context).holders
-    found = {tenure.holder for tenure in ledger.owners_of(names_of(context)).values()}
-    return {side for side in Side if holders[side] in found}
+def _is_home(undo: _Undo, home: Side, owners: set[Side]) -> bool:
+    return owners <= {home} and undo.count(home) == len(names_of(undo.context)) and not undo.count(home.other)
 
 
-def _is_home(context: Context, home: Side, owners: set[Side]) -> bool:
-    return owners <= {home} and _count(context, home) == len(names_of(context)) and not _count(context, home.other)
-
-
-def _make_home(context: Context, ledger: Ledger, home: Side, owners: set[Side]) -> None:
-    reach, names, away = reach_of(context), names_of(context), home.other
-    _hold_away(context, away, is_at_work=away in owners)
+def _make_home(undo: _Undo, home: Side, owners: set[Side]) -> None:
+    context, ledger, away = undo.context, undo.ledger, home.other
+    reach, names = reach_of(context), names_of(context)
+    _hold_away(undo, away, is_at_work=away in owners)
     held = ledger.now()
     Standing(owner=away if away in owners else home, released=frozenset()).after(Move.OWN, home)
-    since = _since(context, held)
-    taken = _history(context, away, since, held + AHEAD) or ()
-    line = border(_due(context, since, held + AHEAD), taken, held, held - since)
-    _own(context, ledger, home, line.watermark)
+    since = undo.since(held)
+    taken = undo.history(away, since, held + AHEAD) or ()
+    line = border(undo.due(since, held + AHEAD), taken, held, held - since)
+    _own(undo, home, line.watermark)
     side_of(context, home).hold(names, reach)
     side_of(context, home).arm(names, reach)
     Standing(owner=home, released=frozenset()).after(Move.RELEASE, home)
     side_of(context, home).drop(line.taken, reach)
     side_of(context, home).release(names, reach)
-    _make_up(context, ledger, home, ledger.now())
+    _make_up(undo, home, ledger.now())
 
 
-def _hold_away(context: Context, away: Side, *, is_at_work: bool) -> None:
+def _hold_away(undo: _Undo, away: Side, *, is_at_work: bool) -> None:
     """Only who has nothing by the ledger may be out of reach: it was held before it lost what it had."""
-    home, holders = away.other, survey_of(context).holders
-    if is_at_work and _count(context, home) is None:
+    home, holders = away.other, survey_of(undo.context).holders
+    if is_at_work and undo.count(home) is None:
         raise StepError(
             f"{home} ({holders[home]}), where the schedules belong, does not answer; {away} was left as it is",
             "bring it up, then run the undo again",
         )
     try:
-        side_of(context, away).hold(there(context, away), reach_of(context))
+        side_of(undo.context, away).hold(undo.there(away), reach_of(undo.context))
     except MusterError as error:
-        if is_at_work or _count(context, away):
+        if is_at_work or undo.count(away):
             raise StepError(
                 f"{away} ({holders[away]}) cannot be held: {error.message}",
                 "both would start the schedules when it comes back: bring it up, then run the undo again",
@@ -101,52 +145,20 @@ def there(context: Context, side: Side) -> list[str]:
     return [schedule.name for schedule in active_of(context) if schedule.job in known]
 
 
-def _own(context: Context, ledger: Ledger, home: Side, at: datetime) -> None:
-    holders, owners = survey_of(context).holders, ledger.owners_of(names_of(context))
+def _own(undo: _Undo, home: Side, at: datetime) -> None:
+    holders, owners = survey_of(undo.context).holders, undo.ledger.owners_of(names_of(undo.context))
     elsewhere = [name for name, tenure in owners.items() if tenure.holder == holders[home.other]]
     if elsewhere:
-        ledger.raise_epochs(elsewhere, holders[home], at, holders[home.other])
+        undo.ledger.raise_epochs(elsewhere, holders[home], at, holders[home.other])
 
 
-def _make_up(context: Context, ledger: Ledger, home: Side, until: datetime) -> None:
+def _make_up(undo: _Undo, home: Side, until: datetime) -> None:
     """Start ticks up to then that nobody took up, as far back as the plan makes up for them."""
-    since = _since(context, ledger.now())
-    if until <= since or spec_of(context.plan).catch_up is not CatchUp.RUN:
+    since = undo.since(undo.ledger.now())
+    if until <= since or spec_of(undo.context.plan).catch_up is not CatchUp.RUN:
         return
-    told = [_history(context, side, since, until) for side in Side]
+    told = [undo.history(side, since, until) for side in Side]
     taken = {firing.tick for firings in told for firing in firings or () if firing.stage.is_taken}
-    left = [tick for tick in _due(context, since, until) if tick not in taken]
-    if behind := unclaimed(context, ledger, left, is_told=None not in told):
-        side_of(context, home).start(behind, reach_of(context))
-
-
-def _last_watermark(context: Context, ledger: Ledger) -> datetime:
-    """Whoever has the schedules since then was to make up for what lies before it."""
-    ends = [tenure.until for tenure in ledger.epochs_of(names_of(context)) if tenure.until]
-    return max(ends, default=survey_of(context).began)
-
-
-def _since(context: Context, now: datetime) -> datetime:
-    return max(now - spec_of(context.plan).look_back, survey_of(context).began)
-
-
-def _due(context: Context, since: datetime, until: datetime) -> list[Tick]:
-    """None where only a scheduler that does not answer could say."""
-    try:
-        return expected(active_of(context), side_of(context, Side.A), since, until)
-    except MusterError:
-        return []
-
-
-def _history(context: Context, side: Side, since: datetime, until: datetime) -> tuple[Firing, ...] | None:
-    try:
-        return side_of(context, side).history(there(context, side), since, until)
-    except MusterError:
-        return None
-
-
-def _count(context: Context, side: Side) -> int | None:
-    try:
-        return len(side_of(context, side).released(there(context, side)))
-    except MusterError:
-        return None
+    left = [tick for tick in undo.due(since, until) if tick not in taken]
+    if behind := unclaimed(undo.context, undo.ledger, left, is_told=None not in told):
+        side_of(undo.context, home).start(behind, reach_of(undo.context))
