@@ -114,11 +114,15 @@ class PrefectScheduler:
         for schedule in schedules:
             theirs[schedule.job].append(schedule)
 
+        ids: list[str] = []
+
         def make(job: Job) -> None:
             body = forms.created(job, theirs[job.name], flows[forms.flow_of(job.name)], reach.mark)
-            self._api.post("deployments/", body)
+            ids.append(self._api.post("deployments/", body)["id"])
 
         self._acts.each(make, jobs, reach)
+        if self._reading.count(ids, paused={"eq_": True}) == len(jobs):
+            return
         made = {known.job.name for known in self._reading.fresh(job.name for job in jobs) if known.is_paused}
         if missing := [job.name for job in jobs if job.name not in made]:
             raise SystemFailure(f"{self._api.url} said it made {missing[0]} and has it not", "look at the server")
@@ -171,10 +175,8 @@ class PrefectScheduler:
 
     def released(self, schedules: Collection[str]) -> frozenset[str]:
         """Switched on, their deployment not paused, and their pool open."""
-        found = self._reading.fresh({job_of(name) for name in schedules})
-        shut = {pool for pool in {known.pool for known in found} if self._reading.is_shut(pool)}
-        going = [known.on for known in found if not known.is_paused and known.pool not in shut]
-        return frozenset(schedules).intersection(frozenset().union(*going))
+        going = self._reading.going({job_of(name) for name in schedules})
+        return frozenset(schedules).intersection(frozenset().union(*(known.on for known in going)))
 
     def next_ticks(self, schedules: Sequence[Schedule], after: datetime, until: datetime) -> tuple[Tick, ...] | None:
         """The runs it made ahead: it makes a hundred of a schedule at most, and none of one that is paused."""

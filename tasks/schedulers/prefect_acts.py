@@ -42,14 +42,20 @@ class Acts:
                 self._api.post(f"deployments/{known.id}/schedule", {})
 
         self.each(resumed, deployments, reach)
-        for known in self._reading.fresh(known.job.name for known in deployments):
+        doubted = [known for known in deployments if known.names & wanted - known.on]
+        if not self._reading.are(deployments, is_paused=False):
+            doubted = list(deployments)
+        for known in self._reading.fresh(known.job.name for known in doubted):
             if known.is_paused or known.names & wanted - known.on:
                 raise SystemFailure(f"{self._api.url} said it resumed {known.job.name}, and did not", "resume it")
 
     def pause(self, deployments: Sequence[Known], reach: Reach) -> None:
         """Nothing more is made ahead of them."""
-        going = [k for k in self._reading.fresh(k.job.name for k in deployments) if not k.is_paused]
-        self.each(lambda known: self._api.post(f"deployments/{known.id}/pause_deployment", {}), going, reach)
+        if self._reading.are(deployments, is_paused=True):
+            return
+        self.each(lambda known: self._api.post(f"deployments/{known.id}/pause_deployment", {}), deployments, reach)
+        if self._reading.are(deployments, is_paused=True):
+            return
         if going := [k for k in self._reading.fresh(k.job.name for k in deployments) if not k.is_paused]:
             raise SystemFailure(f"{self._api.url} said it paused {going[0].job.name}, which goes on", "pause it")
 

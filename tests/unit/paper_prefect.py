@@ -149,7 +149,11 @@ class PaperPrefect:
                 break
         else:
             raise AssertionError(f"nobody knows {method} {path}")
-        made = {"flows/": lambda: {"id": f"flow-{body['name']}"}, "work_pools/": lambda: self.pools[body["name"]]}
+        made = {
+            "flows/": lambda: {"id": f"flow-{body['name']}"},
+            "work_pools/": lambda: self.pools[body["name"]],
+            "deployments/": lambda: self._named(body),
+        }
         return httpx.Response(200, json=made.get(path, dict)())
 
     def _add_queue(self, pool: str, body: Row) -> None:
@@ -168,11 +172,14 @@ class PaperPrefect:
     def _by_id(self, own: str) -> Row:
         return next(row for row in self.deployments if row["id"] == own)
 
+    def _named(self, body: Row) -> Row | None:
+        keys = ("flow_id", "name")
+        return next((row for row in self.deployments if all(row[key] == body[key] for key in keys)), None)
+
     def _create(self, body: Row) -> None:
         rows = [cron_row(next(self._numbers)) | row for row in body["schedules"]]
-        there = [row for row in self.deployments if (row["flow_id"], row["name"]) == (body["flow_id"], body["name"])]
-        if there:
-            there[0].update(body, schedules=rows)
+        if there := self._named(body):
+            there.update(body, schedules=rows)
         else:
             self.deployments.insert(0, {**body, "id": f"d{next(self._numbers)}", "schedules": rows})
 
@@ -211,8 +218,14 @@ def _any(body: Row, kind: str, key: str) -> list[str] | None:
 
 
 def _fits(row: Row, body: Row) -> bool:
-    names, pools = _any(body, "deployments", "name"), _any(body, "work_pools", "name")
-    return (names is None or row["name"] in names) and (pools is None or row["work_pool_name"] in pools)
+    asked = {
+        "name": _any(body, "deployments", "name"),
+        "id": _any(body, "deployments", "id"),
+        "work_pool_name": _any(body, "work_pools", "name"),
+    }
+    is_paused = body.get("deployments", {}).get("paused", {}).get("eq_")
+    fits = all(wanted is None or row[key] in wanted for key, wanted in asked.items())
+    return fits and is_paused in {None, row["paused"]}
 
 
 def _runs(row: Row, only: Row) -> bool:

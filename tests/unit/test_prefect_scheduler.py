@@ -536,13 +536,39 @@ def test_runs_are_asked_for_where_they_are_due_soon_and_else_left_to_the_server(
     assert [path for _, path in server.asked if path.endswith("/schedule")] == [f"deployments/{made['soon']}/schedule"]
 
 
-def test_what_rests_is_not_put_to_rest_again() -> None:
+def test_what_rests_is_not_put_to_rest_again_until_it_goes() -> None:
     server = PaperPrefect()
-    for name, is_paused in (("going", False), ("resting", True)):
-        server.deploy(f"shop/{name}", cron_row(1) | {"id": f"s-{name}"}, paused=is_paused)
-    server.scheduler().rest({"shop/going", "shop/resting"}, REACH)
+    orders = server.deploy("shop/orders")
+    scheduler = server.scheduler()
+    for _ in range(2):
+        scheduler.rest({"shop/orders"}, REACH)
     assert sum(path.endswith("/pause_deployment") for _, path in server.asked) == 1
-    assert {row["paused"] for row in server.deployments} == {True}
+    orders["paused"] = False
+    scheduler.rest({"shop/orders"}, REACH)
+    assert orders["paused"]
+
+
+def test_what_starts_nothing_is_counted_and_whatever_may_is_read() -> None:
+    """Who resumed a deployment, opened a pool or moved it to an open one is found out all the same."""
+    server = PaperPrefect()
+    orders, _ = (server.deploy(f"shop/{name}") for name in ("orders", "invoices"))
+    scheduler, names = server.scheduler(), {"shop/orders", "shop/invoices"}
+    scheduler.inventory(Cut())
+
+    def released() -> tuple[frozenset[str], bool]:
+        server.asked.clear()
+        return scheduler.released(names), ("POST", "deployments/filter") in server.asked
+
+    server.pools["pool"]["is_paused"] = True
+    assert released() == (frozenset(), False)
+    server.deploy("other/job", pool="open")
+    orders["work_pool_name"] = "open"
+    assert released() == ({"shop/orders"}, True)
+    scheduler.rest(names, REACH)
+    server.pools["pool"]["is_paused"] = False
+    assert released() == (frozenset(), False)
+    orders["paused"] = False
+    assert released() == ({"shop/orders"}, True)
 
 
 def test_what_was_not_armed_is_resumed_when_it_is_released() -> None:
