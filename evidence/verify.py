@@ -802,13 +802,15 @@ def check_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes], 
 def check_consistency(old: int, new: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]) -> bool:
     """Whether the proof shows that the tree of `old` leaves is the beginning of the tree of `new` leaves.
 
-    Source: RFC 9162, 2.1.4.2. Beside it: the same size needs the same root and no proof, and the empty tree is the
-    beginning of every tree.
+    Source: RFC 9162, 2.1.4.2. Beside it: the same size needs the same root and no proof, and the empty tree, whose
+    root is the hash of nothing, is the beginning of every tree.
     """
     if not 0 <= old <= new <= LARGEST_SIZE or not _are_hashes(old_root, new_root, *proof):
         return False
+    if old == 0 and old_root != Tree().root():
+        return False
     if old in (0, new):
-        return not proof and old_root == (new_root if old == new else Tree().root())
+        return not proof and (old < new or old_root == new_root)
     path = [old_root, *proof] if old & (old - 1) == 0 else list(proof)
     return bool(path) and _roots_by(path, old - 1, new - 1) == (old_root, new_root)
 

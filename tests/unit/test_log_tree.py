@@ -67,6 +67,17 @@ def test_no_wrong_inclusion_proof_verifies(data: st.DataObject) -> None:
         assert not check_inclusion(index, size, ROWS(0, index), wrong, ROOTS[size])
 
 
+@pytest.mark.parametrize("size", [0, 1, 7])
+def test_the_empty_tree_has_one_root(size: int) -> None:
+    """It begins every tree, but what is no hash of nothing is no root of it, however often it is named."""
+    assert check_consistency(0, size, EMPTY_ROOT, ROOTS[size], ())
+    for other in (ROOTS[1], bytes(32), b"\xff" * 32):
+        assert not check_consistency(0, size, other, ROOTS[size], ())
+        assert not check_consistency(0, size, other, other, ())
+    assert not check_consistency(0, 0, EMPTY_ROOT, ROOTS[1], ())
+    assert not check_consistency(0, size, EMPTY_ROOT, ROOTS[size], (EMPTY_ROOT,))
+
+
 @given(st.data())
 def test_no_wrong_consistency_proof_verifies(data: st.DataObject) -> None:
     size = data.draw(st.integers(2, SIZES))
