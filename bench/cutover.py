@@ -191,7 +191,7 @@ def main(arguments: list[str]) -> int:
         for count in options.size or (QUICK if options.quick else SIZES):
             found.append(measure(Path(folder) / str(count), count))
     table = new_table(
-        f"A cutover beside `prefect transfer`, seconds ({ALLOWED:g} times for each that arrived; {ALLOWED_GAP:g} with no owner)",
+        f"A cutover beside `prefect transfer`, seconds ({ALLOWED:g} times for each; {ALLOWED_GAP:g} with no owner)",
         "deployments", "transfer", "it moved", "cutover", "it moved", "each / each", "no owner", "most of it",
     )  # fmt: skip
     for each in found:
