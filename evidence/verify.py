@@ -1273,12 +1273,18 @@ def parse_receipt(said: Statement, signer: str) -> Receipt | None:
 
 
 # --- Anchors ----------------------------------------------------------------------------------------------------------
-# Time-stamps of heads by authorities that are not ours, checked by `openssl ts`. Source: RFC 3161.
+# Time-stamps of heads by authorities that are not ours, checked by `openssl ts`. The command takes SHA-1 and MD5; here
+# the hashes that a token was signed over are looked at too, and level 1 refuses certificates that were signed over
+# them, but for the pinned ones, which are trusted as they are. Source: RFC 3161; RFC 5652, 5.1 and 5.3.
 
 _GRANTED_TIME = re.compile(
     r"^Time stamp: ([A-Z][a-z]{2}) +([0-9]{1,2}) ([0-9:]{8})(\.[0-9]{1,6})?[0-9]* ([0-9]{4}) GMT$", re.MULTILINE
 )
 _NO_ISSUER = re.compile(rb"Verify error: ?(unable to get (local )?issuer|self[- ]signed) certificate")
+_TOO_WEAK = re.compile(rb"(md|digest algorithm|key) too (weak|small)")
+_SHA2 = tuple(bytes.fromhex(f"60864801650304020{last}") for last in (1, 2, 3))
+"""The object identifiers of SHA-256, SHA-384 and SHA-512."""
+_KNOWS_LEVELS = re.compile(rb"OpenSSL ([3-9]|[1-9][0-9])\.")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -1295,6 +1301,7 @@ def time_of_token(token: bytes, head: bytes, certificates: bytes) -> datetime:
 
     Certificates have to have been valid at that time, not now: a token outlives its authority's certificate.
     """
+    _assert_knows_levels()
     files = {"answer": token, "pinned": certificates}
     # The status around the token is not signed, and says what it likes: only the token itself is read.
     extracted = run_openssl(files, "ts", "-reply", "-in", "answer", "-token_out").stdout
@@ -1306,13 +1313,44 @@ def time_of_token(token: bytes, head: bytes, certificates: bytes) -> datetime:
         raise TokenRefused("not one time-stamp over a SHA-256")
     at = _time_in(*times[0])
     command = ("ts", "-verify", "-in", "answer", "-digest", sha256(head), "-CAfile", "pinned", "-partial_chain")
-    done = run_openssl(files, *command, "-attime", str(int(at.timestamp())))
+    done = run_openssl(files, *command, "-auth_level", "1", "-attime", str(int(at.timestamp())))
     said = done.stdout + done.stderr
     if _NO_ISSUER.search(said):
         raise UnknownAuthority("by none of the authorities whose certificates were given")
+    if not _is_over_sha2(extracted) or _TOO_WEAK.search(said):
+        raise TokenRefused("it or a certificate of its authority is signed over a hash that is broken, SHA-1 or MD5")
     if done.returncode != 0 or b"Verification: OK" not in said:
         raise TokenRefused("not over this head, or its authority's certificate does not hold")
     return at
+
+
+@functools.cache
+def _assert_knows_levels() -> None:
+    """Raises `Unable` for an old or other command: it would take a certificate signed over SHA-1."""
+    if not _KNOWS_LEVELS.match(run_openssl({}, "version").stdout):
+        raise Unable("this `openssl` cannot check time-stamps", "install OpenSSL 3")
+
+
+def _is_over_sha2(token: bytes) -> bool:
+    """Whether every hash of the signatures in a token (DER) is one of SHA-2."""
+    try:
+        signed = _der(_der(_der(_der(token)[0])[1])[0])
+        algorithms = [*_der(signed[1]), *(_der(signer)[2] for signer in _der(signed[-1]))]
+        return all(_der(algorithm)[0] in _SHA2 for algorithm in algorithms)
+    except IndexError:
+        return False
+
+
+def _der(content: bytes) -> list[bytes]:
+    """The values of the elements in DER that stand there one after the other. Raises `IndexError` for what is none."""
+    found, at = [], 0
+    while at < len(content):
+        size, at = content[at + 1], at + 2
+        if size > 0x80:
+            size, at = int.from_bytes(content[at : at + size - 0x80], "big"), at + size - 0x80
+        found.append(content[at : at + size])
+        at += size
+    return found
 
 
 def _time_in(month: str, day: str, clock: str, fraction: str, year: str) -> datetime:

@@ -7,6 +7,7 @@ import pytest
 from cryptography.x509 import Certificate, load_pem_x509_certificates
 
 from evidence.timestamps import TokenRefused, check
+from evidence.verify import time_of_token
 
 FOLDER = Path(__file__).parent / "timestamps"
 OURS, HEAD = (FOLDER / "openssl.tsr").read_bytes(), (FOLDER / "openssl.head").read_bytes()
@@ -32,6 +33,12 @@ def test_published_ones_that_do_not_hold_are_refused(name: str, why: str) -> Non
 
 def test_ours_verifies_for_ever() -> None:
     assert check(OURS, HEAD, pinned("openssl")).date() == datetime(2026, 11, 26, tzinfo=UTC).date()
+
+
+@pytest.mark.parametrize(("name", "head"), [("openssl", HEAD), ("sigstore", b"hello")])
+def test_the_verifier_that_auditors_have_takes_them_too(name: str, head: bytes) -> None:
+    token, certificates = (FOLDER / f"{name}.tsr").read_bytes(), (FOLDER / f"{name}.pem").read_bytes()
+    assert time_of_token(token, head, certificates) == check(token, head, pinned(name))
 
 
 def test_ours_is_of_no_other_head_and_by_no_other_authority() -> None:

@@ -210,10 +210,44 @@ def test_an_imprint_that_is_not_sha256_is_caught(made: TimestampAuthority) -> No
 
 
 def test_a_broken_hash_is_caught(http: httpx.Client, tmp_path: Path) -> None:
-    weak = TimestampAuthority(tmp_path / "weak", weak=True)
+    weak = TimestampAuthority(tmp_path / "weak", digest="sha1")
     found = ask(http, weak, honest(weak))
     assert isinstance(found, NotAnchored)
     assert "broken" in found.why
+
+
+@pytest.mark.parametrize("where", ["digest", "certificate", "intermediate"])
+@pytest.mark.parametrize("broken", ["sha1", "md5"])
+def test_the_verifier_refuses_a_broken_hash_in_words(tmp_path: Path, where: str, broken: str) -> None:
+    weak = TimestampAuthority(tmp_path / "weak", **{where: broken})
+    token = weak.stamp(HEAD)
+    assert weak.verifies(token, HEAD), "openssl takes it, and nothing else is wrong"
+    with pytest.raises(verify.TokenRefused, match="a hash that is broken, SHA-1 or MD5"):
+        verify.time_of_token(token, HEAD, weak.root.read_bytes())
+
+
+@pytest.mark.parametrize("digest", ["sha256", "sha384", "sha512"])
+def test_a_pinned_root_may_have_signed_itself_over_sha1(tmp_path: Path, digest: str) -> None:
+    """It is trusted as it was given: its own signature says nothing."""
+    old = TimestampAuthority(tmp_path / "old", root="sha1", digest=digest)
+    token = old.stamp(HEAD)
+    assert abs(verify.time_of_token(token, HEAD, old.root.read_bytes()) - now()) < timedelta(minutes=5)
+    pinned = old.root.read_bytes() + (old.folder / "intermediate.pem").read_bytes()
+    assert verify.time_of_token(token, HEAD, pinned)
+
+
+def test_an_old_command_is_no_judge_of_tokens(
+    made: TimestampAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = made.stamp(HEAD)
+    (tmp_path / "openssl").write_text("#!/bin/sh\necho OpenSSL 1.1.1w  11 Sep 2023\n")
+    (tmp_path / "openssl").chmod(0o755)
+    verify._assert_knows_levels.cache_clear()
+    with monkeypatch.context() as old:
+        old.setenv("PATH", str(tmp_path))
+        with pytest.raises(verify.Unable, match="install OpenSSL 3"):
+            verify.time_of_token(token, HEAD, made.root.read_bytes())
+    assert verify.time_of_token(token, HEAD, made.root.read_bytes())
 
 
 def test_certificates_out_of_order_are_no_der(http: httpx.Client, tmp_path: Path) -> None:

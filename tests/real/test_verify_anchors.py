@@ -7,7 +7,7 @@ import pytest
 
 from evidence.log import Bundle, run_draft
 from evidence.slots import slot_key
-from evidence.verify import Report
+from evidence.verify import Judge, Report, judge_by_cryptography, judge_by_openssl
 from tests.paper_package import Auditor, Installation, Period
 from tests.real.timestamp_authority import TimestampAuthority
 
@@ -180,3 +180,15 @@ def test_words_around_a_token_cannot_speak_for_it(
     report = auditor.look(period.package(), **pinned(authority))
     assert report.verdict == "pass"
     assert not any("2020" in remark for remark in report.remarks)
+
+
+@pytest.mark.parametrize("judge", [judge_by_cryptography, judge_by_openssl])
+@pytest.mark.parametrize("digest", ["sha1", "md5", "sha256"])
+def test_a_token_over_a_broken_hash_fails_in_words_with_either_judge(
+    home: Installation, auditor: Auditor, tmp_path: Path, judge: Judge, digest: str
+) -> None:
+    authority = TimestampAuthority(tmp_path / "tsa", made="1 year ago", days=700, digest=digest)
+    period = anchored(home, authority, NOW - DAY, NOW - 3 * DAY)
+    report = auditor.look(period.package(), judge=judge, **pinned(authority))
+    assert report.verdict == ("pass" if digest == "sha256" else "fail"), report.proofs
+    assert ("SHA-1 or MD5" in seen(report)) == (digest != "sha256")

@@ -50,23 +50,33 @@ class TimestampAuthority:
     """Root, intermediate and time-stamping certificates in `folder`, made by the `openssl` command.
 
     `made` is when its own certificate was made, to be valid for `days`. An `unsorted` authority sends its certificates
-    in an order that is not DER; a `weak` one signs over SHA-1.
+    in an order that is not DER; `digest` is what it signs over, `intermediate` and `certificate` what its
+    certificates were signed over, `root` what its root signed itself over. For MD5 its keys are of RSA.
     """
 
     def __init__(
-        self, folder: Path, *, made: str = "", days: int = 30, unsorted: bool = False, weak: bool = False
+        self,
+        folder: Path,
+        *,
+        made: str = "",
+        days: int = 30,
+        unsorted: bool = False,
+        digest: str = "sha256",
+        certificate: str = "sha256",
+        intermediate: str = "sha256",
+        root: str = "sha256",
     ) -> None:
         folder.mkdir(parents=True)
         self.folder = folder
         self.root = folder / "root.pem"
         self._lock = Lock()
         above, below = ("", _ROOM) if unsorted else (_ROOM, "")
-        self._make_root()
-        self._make("intermediate", _CA + above, signer="root", made="4 years ago", days=5000)
-        self._make("tsa", _TSA + below, signer="intermediate", made=made, days=days)
+        self._is_rsa = "md5" in (digest, certificate, intermediate, root)
+        self._make_root(root)
+        self._make("intermediate", _CA + above, signer="root", made="4 years ago", days=5000, digest=intermediate)
+        self._make("tsa", _TSA + below, signer="intermediate", made=made, days=days, digest=certificate)
         self._make("plain", _NO_PURPOSE, signer="intermediate", made=made, days=days)
         (folder / "serial").write_text("01\n")
-        digest = "sha1" if weak else "sha256"
         (folder / "tsa.cnf").write_text(_CONFIG.format(digest=digest, policy=POLICY, other=_OTHER_POLICY))
 
     def query(self, content: bytes, *options: str) -> bytes:
@@ -132,26 +142,30 @@ class TimestampAuthority:
             done = subprocess.run(command, cwd=self.folder, capture_output=True, timeout=60, check=False)
             return done.returncode == 0
 
-    def _make_root(self) -> None:
-        openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "root.key", folder=self.folder)
+    def _make_root(self, digest: str) -> None:
+        self._make_key("root")
         openssl(
-            *("req", "-x509", "-new", "-key", "root.key", "-sha256", "-days", "9000", "-subj", "/CN=Root"),
+            *("req", "-x509", "-new", "-key", "root.key", f"-{digest}", "-days", "9000", "-subj", "/CN=Root"),
             *("-addext", "keyUsage=critical,keyCertSign,cRLSign", "-out", "root.pem"),
             folder=self.folder,
             when="5 years ago",
         )
 
-    def _make(self, name: str, extensions: str, *, signer: str, made: str, days: int) -> None:
+    def _make(self, name: str, extensions: str, *, signer: str, made: str, days: int, digest: str = "sha256") -> None:
         (self.folder / "extensions").write_text(extensions)
-        openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", f"{name}.key", folder=self.folder)
+        self._make_key(name)
         openssl("req", "-new", "-key", f"{name}.key", "-subj", f"/CN={name}", "-out", f"{name}.csr", folder=self.folder)
         openssl(
-            *("x509", "-req", "-in", f"{name}.csr", "-CA", f"{signer}.pem", "-CAkey", f"{signer}.key", "-sha256"),
+            *("x509", "-req", "-in", f"{name}.csr", "-CA", f"{signer}.pem", "-CAkey", f"{signer}.key", f"-{digest}"),
             *("-set_serial", f"0x{os.urandom(8).hex()}", "-days", str(days), "-extfile", "extensions"),
             *("-out", f"{name}.pem"),
             folder=self.folder,
             when=made,
         )
+
+    def _make_key(self, name: str) -> None:
+        kind = ("-algorithm", "RSA") if self._is_rsa else ("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
+        openssl("genpkey", *kind, "-out", f"{name}.key", folder=self.folder)
 
 
 @dataclass(frozen=True)
