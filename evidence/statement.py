@@ -28,6 +28,7 @@ class PredicateType(StrEnum):
     KEY = "urn:muster:key:v1"
     PROBE = "urn:muster:probe:v1"
     LINK = "urn:muster:link:v1"
+    PLAN = "urn:muster:plan:v1"
 
 
 def statement(

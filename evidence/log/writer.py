@@ -1,7 +1,8 @@
 """The writer: appends entries to the log, beside other writers, through crashes.
 
 Promises: what a batch names is logged once, whoever finishes it; a writer that is killed anywhere leaves nothing that
-the next one does not finish, to the same bytes; nothing is signed on a store whose content does not fit its head.
+the next one does not finish, to the same bytes; nothing is signed on a store whose content does not fit its head, nor
+by a key that may not.
 
 One write decides: the batch under the present size, which the store takes once. Everything after it, entry bundles,
 tiles and the next head, follows from the head and the batch, so that any writer can write it.
@@ -92,9 +93,12 @@ class Log:
     """The log named `origin` in a store, for one writer at a time in this process; other processes may write too.
 
     `signer` is the log's key (Ed25519), `trusted` are the public keys that sign or signed for this log besides, `now`
-    the clock of `loggedAt`, and `seen` a file of this machine that remembers the last head. Raises `ForkAlarm`
-    whenever the store does not fit its head, or the last head that was seen; `StoreUnreachable` when it is away, after
-    which `append_once` may be called again.
+    the clock of `loggedAt`, and `seen` a file of this machine that remembers the last head. `may_sign` is asked before
+    anything is signed, with the index of the last entry that it is signed for, and raises to forbid it: each time anew,
+    since a key may have been ended meanwhile.
+
+    Raises `ForkAlarm` whenever the store does not fit its head, or the last head that was seen; `StoreUnreachable` when
+    it is away, after which `append_once` may be called again.
     """
 
     def __init__(
@@ -106,13 +110,18 @@ class Log:
         now: Callable[[], datetime],
         trusted: Sequence[PublicKey] = (),
         seen: Path | None = None,
+        may_sign: Callable[[int], None] = lambda _: None,
     ) -> None:
         own = public_key_of(signer)
         raw_public(own)  # before anything is written in its name
         assert_name(origin)
         self._shelf, self._origin, self._signer, self._now = shelf, origin, signer, now
         self._reader = Reader(shelf, origin, (own, *trusted))
-        self._seen = Seen(origin, seen)
+        self._seen, self._may_sign = Seen(origin, seen), may_sign
+
+    def trust(self, keys: Sequence[PublicKey]) -> None:
+        """These keys may have signed too: some were admitted since."""
+        self._reader = Reader(self._shelf, self._origin, (public_key_of(self._signer), *keys))
 
     def view(self) -> View:
         """The log under the newest head, which must follow from the last one that was seen."""
@@ -140,6 +149,21 @@ class Log:
         Give the time at which the oldest of them was sealed, less an hour for clocks.
         """
         return self._append(_Order(drafts, since))
+
+    def append_at(self, drafts: Sequence[Draft], size: int) -> Appended | None:
+        """Log as many of the drafts as a batch takes, if the log still has `size` entries; else none of them.
+
+        For what is only true of the log as it was read: of two writers that read the same, one logs.
+        """
+        view = self.view()
+        if view.size != size:
+            return None
+        entries = self._batch(view, drafts[:MOST_ENTRIES])
+        if not self._claim(view, entries):
+            self._finish(view)
+            return None
+        self._write_out(view, entries)
+        return Appended(tuple(entries), self.view())
 
     def _append(self, order: _Order) -> Appended:
         losses = 0
@@ -173,8 +197,9 @@ class Log:
             entries.append(last)
         return entries
 
-    def _claim(self, view: View, entries: Iterable[Entry]) -> bool:
+    def _claim(self, view: View, entries: Sequence[Entry]) -> bool:
         """Whether these are the entries that follow: the store takes one batch for a size, the first."""
+        self._may_sign(entries[-1].index)
         payload = pack_entries(entry.content for entry in entries)
         try:
             self._shelf.put_bytes(_batch_key(view.size), sign(payload, self._signer, payload_type=BATCH_TYPE))
@@ -190,7 +215,9 @@ class Log:
             content = self._shelf.read(_batch_key(view.size))
         except NotThere:
             return False
-        self._write_out(view, self._open_batch(view, content))
+        entries = self._open_batch(view, content)
+        self._may_sign(entries[-1].index)
+        self._write_out(view, entries)
         return True
 
     def _open_batch(self, view: View, content: bytes) -> list[Entry]:

@@ -254,6 +254,17 @@ def test_a_record_is_kept_and_entered(store: Store, signer: Make) -> None:
     assert proves(store.read(proof_key(entry.fields["key"]))) == entry.fields
 
 
+def test_records_are_entered_at_the_size_that_was_read_and_at_no_other(store: Store, signer: Make) -> None:
+    notary = notary_of(store, signer())
+    said = [({"shop.yaml": "0" * 64}, {"number": number}) for number in range(2)]
+    assert notary.record_at(0, PredicateType.PLAN, said) == ()
+    entries = notary.record_at(1, PredicateType.PLAN, said)
+    assert [entry.fields["predicateType"] for entry in entries] == ["urn:muster:plan:v1"] * 2
+    assert all(proves(store.read(proof_key(entry.fields["key"]))) == entry.fields for entry in entries)
+    assert notary.record_at(1, PredicateType.PLAN, said) == ()
+    assert notary.log.view().size == 3
+
+
 def test_a_number_that_is_missing_among_the_keys_is_an_alarm(store: Store, signer: Make, tmp_path: Path) -> None:
     notary = notary_of(store, signer())
     notary.admit(signer("second"), EVERY_ROLE, "as planned")
