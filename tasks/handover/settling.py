@@ -7,13 +7,14 @@ fell in between are caught up once, and none of which nothing can say that nobod
 `tests/unit/test_cutover_settling.py` tries it from every state that a cutover can be left in.
 """
 
+import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 
 from muster.cutover.observations import HomeSeen
 from muster.cutover.ownership import Move, Side, Standing
-from muster.cutover.schedule import Cut, Firing, Tick
+from muster.cutover.schedule import Cut, Firing, Stage, Tick
 from muster.cutover.section import spec_of
 from muster.cutover.spec import CatchUp
 from muster.cutover.watermark import border
@@ -24,6 +25,9 @@ from muster.ledger import Ledger
 from tasks.handover.passing import AHEAD, unclaimed
 from tasks.handover.scene import active_of, claims_of, names_of, reach_of, side_of, survey_of
 from tasks.handover.ticking import expected
+
+_IN_THE_MAKING = timedelta(seconds=3)
+"""How long after a due time its run may take to be told of."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,7 @@ def settle(context: Context) -> None:
         home = Side.B if spec_of(context.plan).commit and owners == {Side.B} else Side.A
         if _is_home(undo, home, owners):
             _make_up(undo, home, min(undo.last_watermark(), ledger.now()))
+            _make_up_for_the_gap(undo, home)
         else:
             _make_home(undo, home, owners)
         if undo.count(home.other) is not None:
@@ -161,4 +166,26 @@ def _make_up(undo: _Undo, home: Side, until: datetime) -> None:
     taken = {firing.tick for firings in told for firing in firings or () if firing.stage.is_taken}
     left = [tick for tick in undo.due(since, until) if tick not in taken]
     if behind := unclaimed(undo.context, undo.ledger, left, is_told=None not in told):
+        side_of(undo.context, home).start(behind, reach_of(undo.context))
+
+
+def _make_up_for_the_gap(undo: _Undo, home: Side) -> None:
+    """Start ticks beyond the last border of which whoever is at work has no run at all: it was released after them.
+
+    Only as far as a release may come after its border. A run that is just being made is waited for.
+    """
+    since = undo.last_watermark()
+    until = min(since + AHEAD, undo.ledger.now())
+    if home is Side.A or until <= since or spec_of(undo.context.plan).catch_up is not CatchUp.RUN:
+        return
+    if not (left := undo.due(since, until)):
+        return
+    if left[-1].at > undo.ledger.now() - _IN_THE_MAKING:
+        time.sleep(_IN_THE_MAKING.total_seconds())
+    made, taken = undo.history(home, since, until), undo.history(home.other, since, until)
+    if made is None or taken is None:
+        return
+    there = {f.tick for f in made if f.stage is not Stage.CANCELLED} | {f.tick for f in taken if f.stage.is_taken}
+    behind = unclaimed(undo.context, undo.ledger, [tick for tick in left if tick not in there], is_told=True)
+    if behind:
         side_of(undo.context, home).start(behind, reach_of(undo.context))

@@ -461,6 +461,65 @@ def test_what_falls_due_while_nobody_is_at_work_is_made_up_for(ledger: Ledger) -
     assert set(world.sides[A].firings) == {Tick(name, world.middle) for name in NAMES}
 
 
+# Between the border and the release
+
+
+@pytest.mark.parametrize(
+    ("there", "started"),
+    [
+        ("nothing", True),
+        ("a run of green's that waits", False),
+        ("a run of blue's that is done", False),
+        ("a run of blue's that waits", True),
+        ("a claim", False),
+    ],
+)
+def test_a_due_time_between_border_and_release_is_made_up_for_where_nobody_has_it(
+    ledger: Ledger, there: str, started: bool
+) -> None:
+    """Muster died after it released green, and before it told green what had come due meanwhile."""
+    now = ledger.now()
+    world = World(ledger, NEAR, now - 1.5 * NEAR, now - 3 * NEAR, {"commit": True})
+    world.own(dict.fromkeys(NAMES, A))
+    ledger.raise_epochs(NAMES, HOLDERS[B], now - 2 * NEAR, HOLDERS[A])
+    missed = [Tick(name, world.middle) for name in NAMES]
+    for name in NAMES:
+        world.put(A, name, "shut")
+        world.put(B, name, "at work")
+        for steps, side in ((-1, A), (1, B)):
+            world.sides[side].make(Tick(name, world.middle + steps * NEAR), Stage.DONE)
+    for tick in missed:
+        match there:
+            case "a run of green's that waits":
+                world.sides[B].make(tick, Stage.WAITING)
+            case "a run of blue's that is done":
+                world.sides[A].make(tick, Stage.DONE)
+            case "a run of blue's that waits":
+                world.sides[A].make(tick, Stage.WAITING)
+            case "a claim":
+                assert ledger.claim_tick(tick.schedule, tick.at, HOLDERS[B]).granted
+    before = dict(world.sides[B].firings)
+    settling.settle(world.context)
+    new = {t for t, f in world.sides[B].firings.items() if before.get(t) != f}
+    assert new == (set(missed) if started else set())
+
+
+def test_a_run_that_is_just_being_made_is_waited_for(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = ledger.now()
+    world = World(ledger, NEAR, now - NEAR / 20, now - NEAR, {"commit": True})
+    world.own(dict.fromkeys(NAMES, A))
+    ledger.raise_epochs(NAMES, HOLDERS[B], now - NEAR / 2, HOLDERS[A])
+    for name in NAMES:
+        world.put(A, name, "shut")
+        world.put(B, name, "at work")
+    fresh = Tick("x", world.middle)
+    monkeypatch.setattr(settling.time, "sleep", lambda _seconds: world.sides[B].make(fresh, Stage.TAKEN))
+    settling.settle(world.context)
+    assert {tick: firing.stage for tick, firing in world.sides[B].firings.items()} == {
+        fresh: Stage.TAKEN, Tick("y", world.middle): Stage.WAITING,
+    }  # fmt: skip
+
+
 # What cannot be said
 
 
