@@ -126,6 +126,11 @@ class Runs(Database):
         found = self._runs(runs.c.plan == plan, PASSED, order=_NEWEST_SLOT_FIRST, limit=1)
         return found[0] if found else None
 
+    def first_run(self, plan: str) -> Run | None:
+        """The plan's run that was opened first."""
+        found = self._runs(runs.c.plan == plan, order=(runs.c.opened_at, runs.c.run), limit=1)
+        return found[0] if found else None
+
     def slots_taken(self, plan: str, after: datetime, until: datetime) -> frozenset[datetime]:
         """The times in (after, until] for which the plan has a run, open or ended, on demand or by schedule."""
         within = (runs.c.plan == plan, runs.c.scheduled_at > after, runs.c.scheduled_at <= until)
