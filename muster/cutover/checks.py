@@ -103,8 +103,10 @@ def clocks_agree(history: History, plan: Plan) -> Finding:
     if blurred := {c.side for c in seen} - known:
         return unseen("clocks", expected, f"the clock of {min(blurred)} could not be read so exactly",
                       "raise `clocks`, or see why it answers slowly")  # fmt: skip
-    silent = "".join(f"; {side} has a clock that cannot be asked" for side in Side if side not in known)
-    return judge("clocks", True, expected, f"they are{silent}")
+    if silent := [side for side in Side if side not in known]:
+        return unseen("clocks", expected, f"{silent[0]} did not say what time it has",
+                      "see what takes the `Date` of its answers away")  # fmt: skip
+    return judge("clocks", True, expected, "they are")
 
 
 def watermark_is_between(history: History, _plan: Plan) -> Finding:
@@ -205,11 +207,10 @@ def enough_was_seen(history: History, _plan: Plan) -> Finding:
     if book is None or not done:
         return unseen("observed", expected)
     backs = any(one.activated.into is Side.A for one in done)
-    empty = [phase for phase in ("a", "b", *(["a again"] if backs else [])) if not book.phases.get(phase)]
-    if empty:
-        return unseen(
-            "observed", expected, f"none while {empty[0]} had the schedules", "watch longer (`watch`, `steady`)"
-        )
+    phases = ("a", "b", *(["a again"] if backs else []))
+    empty = [f"none while {phase} had the schedules" for phase in phases if not book.phases.get(phase)]
+    if words := (*empty, *book.unseen_waves):
+        return unseen("observed", expected, words[0], "watch longer (`watch`, `steady`, `bake`)")
     counts = ", ".join(f"{book.phases[phase]} while {phase}" for phase in book.phases)
     return judge("observed", True, expected, f"{book.expected:,} ticks: {counts} had them")
 

@@ -230,6 +230,8 @@ class Reckoned(_Result):
     """Ticks that each side started."""
     phases: Mapping[str, int]
     """Ticks that were due before, between, and after the handovers."""
+    unseen_waves: tuple[str, ...] = ()
+    """Of several waves those of which nothing was due while a side had them, in words."""
     histories: Mapping[Side, bool]
     """Whether each side's history could be read."""
     claims: int

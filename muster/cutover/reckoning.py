@@ -27,6 +27,7 @@ class Claim:
 
     tick: Tick
     holder: str
+_PHASES = ("a", "b", "a again")
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ def reckon(told: Told) -> Reckoned:
         doubtful=len(told.doubtful),
         by_side={side: len({s.firing.tick for s in flat if s.side is side}) for side in Side},
         phases=_phases(told),
+        unseen_waves=_unseen_waves(told),
         histories={side: told.firings.get(side) is not None for side in Side},
         claims=len(told.claims),
         missed=_counts(missed, _words),
@@ -226,12 +228,27 @@ def _wrong_parameters(told: Told, starts: Sequence[_Start]) -> list[_Start]:
     ]  # fmt: skip
 
 
-def _phases(told: Told) -> dict[str, int]:
+def _unseen_waves(told: Told) -> tuple[str, ...]:
+    """Waves that a side had while none of their ticks was due, in words; what one wave alone saw `phases` says."""
+    waves: dict[int, list[tuple[Handover, frozenset[str]]]] = {}
+    for handover, names in told.handovers:
+        waves.setdefault(handover.drained.wave, []).append((handover, names))
+    found = []
+    for number, parts in sorted(waves.items()) if len(waves) > 1 else ():
+        counts = _phases(told, frozenset().union(*(names for _, names in parts)))
+        empty = [phase for phase in _PHASES[: len(parts) + 1] if not counts.get(phase)]
+        found += [f"none of wave {number + 1} while {phase} had it" for phase in empty]
+    return tuple(found)
+
+
+def _phases(told: Told, among: frozenset[str] | None = None) -> dict[str, int]:
     """Ticks that were due while each side had its schedule: `a`, then `b`, then `a again`."""
     counts: Counter[str] = Counter()
     for tick in told.expected:
+        if among is not None and tick.schedule not in among:
+            continue
         passed = [h for h, names in told.handovers if tick.schedule in names and tick.at > h.drained.watermark]
-        counts[("a", "b", "a again")[min(2, len(passed))]] += 1
+        counts[_PHASES[min(2, len(passed))]] += 1
     return dict(counts)
 
 

@@ -86,6 +86,36 @@ def test_a_clean_handover_is_told_as_clean() -> None:
     assert not any(c.wrong for c in book.columns)
 
 
+def wave(number: int, into: Side, seconds: float) -> Handover:
+    """A handover of this wave, with its border so far from the start."""
+    one, mark = handover(), START + timedelta(seconds=seconds)
+    drained = one.drained.model_copy(update={"wave": number, "out": into.other, "watermark": mark})
+    return one.model_copy(
+        update={"drained": drained, "activated": one.activated.model_copy(update={"wave": number, "into": into})}
+    )
+
+
+@pytest.mark.parametrize(
+    ("times", "unseen"),
+    [
+        (((0, Side.B, 20), (1, Side.B, 40), (0, Side.A, 60), (1, Side.A, 80)), ()),
+        (((0, Side.B, 20), (1, Side.B, 40)), ()),
+        (((0, Side.B, 20), (1, Side.B, 78), (0, Side.A, 60), (1, Side.A, 80)), ("none of wave 2 while b had it",)),
+        (((0, Side.B, 20), (1, Side.B, 500)), ("none of wave 2 while b had it",)),
+        (((0, Side.B, 20),), ()),
+    ],
+)
+def test_of_several_waves_each_must_have_been_seen_on_each_side(
+    times: tuple[tuple[int, Side, float], ...], unseen: tuple[str, ...]
+) -> None:
+    """Each wave's one schedule is due every five seconds, but not at 80."""
+    names = ("one", "two")
+    due = [Tick(name, START + timedelta(seconds=s)) for s in range(5, 101, 5) if s != 80 for name in names]
+    handovers = [(wave(number, into, at), frozenset({names[number]})) for number, into, at in times]
+    book = reckon(told(a=[], b=[], expected=due, claims=[], handovers=handovers))
+    assert book.unseen_waves == unseen
+
+
 def told(**sides: Any) -> Told:
     """The clean one with other histories: `a` and `b` replace a side's firings, other keys their field."""
     base = clean()
