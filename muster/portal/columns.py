@@ -86,11 +86,13 @@ class _Index:
     def _plans(self) -> list[dict[str, Any]]:
         kinds = {run.plan: run.kind for run in self.runs} | {text(p.name): text(p.kind) for p in self.data.plans}
         cadences = {text(plan.name): text(plan.cadence) for plan in self.data.plans}
+        ended = {text(plan.name): plan.ended for plan in self.data.plans}
         return [
             {
                 "name": name,
                 "kind": kinds.get(name, ""),
                 "cadence": cadences.get(name, ""),
+                "ended": ended.get(name, ""),
                 "next": self.open.get(name, []),
             }
             for name in self.plans

@@ -1,16 +1,15 @@
 """Gaps: what an auditor must see before anything else, for everything the evidence lacks or contradicts.
 
 Promises: a pure function of the data and its moment; a slot that is still within its time is no gap, one that is
-beyond it is, whoever is to blame; what was waived is no gap, since its record says why.
+beyond it is, whoever is to blame, and in a package too; what was waived is no gap, since its record says why.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
-from itertools import compress
-from operator import not_
 
+from muster.cadence.ticks import next_tick
 from muster.portal.model import PortalData, PortalPlan, Slot
 from muster.portal.reading import Run, by_plan, text
 from muster.quantity import count_of, format_seconds
@@ -42,8 +41,6 @@ MEANINGS = {
     Gap.UNREAD: "the log names a bundle that was not read when this page was drawn, so its findings are not shown",
     Gap.LATE: "until it was logged, only its runner vouched for its times",
 }
-SETTLED_AFTER = timedelta(days=1)
-"""How long after a slot is over its record may take to reach the log, as in `muster.package.owed`."""
 _GRAVITY = {gap: place for place, gap in enumerate(Gap)}
 
 
@@ -99,26 +96,29 @@ def _unlogged(data: PortalData) -> Iterator[Lack]:
 
 def unrecorded(plan: PortalPlan, runs: Iterable[Run], data: PortalData) -> tuple[tuple[Slot, ...], tuple[Slot, ...]]:
     """Slots that neither the log nor the outbox knows: those whose time is over, and those still open or to come."""
-    known = {run.due for run in runs}
+    known = {run.scheduled for run in runs}
     known |= {each.due for each in data.waiting if each.plan == plan.name}
     left = [slot for slot in plan.slots if slot.due not in known]
-    over = [slot.until + SETTLED_AFTER < data.at for slot in left]
-    return tuple(compress(left, over)), tuple(compress(left, map(not_, over)))
+    return tuple(slot for slot in left if not slot.is_open), tuple(slot for slot in left if slot.is_open)
 
 
 def _unsealed(plan: PortalPlan, runs: Iterable[Run], data: PortalData) -> Iterator[Lack]:
+    words = f"no sealed record (plan {plan.ended})" if plan.ended else "no sealed record"
     for slot in unrecorded(plan, runs, data)[0]:
-        words = f"no sealed record; it could be claimed until {minute(slot.until)}"
         yield Lack(Gap.UNSEALED, text(plan.name), slot.due, words)
 
 
 def _overdue(plan: PortalPlan, runs: Iterable[Run], now: datetime) -> Iterator[Lack]:
+    """By the cadence of today from the last pass on, as the ledger counts: a new cadence makes nothing fresh."""
     passes = (run for run in runs if run.outcome == Outcome.PASSED)
     passed = max((at for run in passes for at in (run.due, run.opened) if at), default=None)
-    due = next((slot.due for slot in plan.slots if passed is None or slot.due > passed), None)
-    if due is not None and due + plan.grace < now:
+    after = passed or plan.since
+    if plan.current is None or after is None or after >= now:
+        return
+    due = next_tick(plan.current, after)
+    if (until := due + plan.current.grace_period) < now:
         last = f"last passed {minute(passed)}" if passed else "never passed"
-        yield Lack(Gap.OVERDUE, text(plan.name), due, f"{last}; was to pass by {minute(due + plan.grace)}")
+        yield Lack(Gap.OVERDUE, text(plan.name), due, f"{last}; was to pass by {minute(until)}")
 
 
 def _of_the_run(run: Run) -> Iterator[Lack]:

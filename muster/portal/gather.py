@@ -1,22 +1,25 @@
 """Gathering what the portal shows: from the store and its log, the ledger, and the plans.
 
-Promises: what is evidence is read under the pinned key's keyring; what was read of a bundle once is kept by its digest,
+Promises: what is evidence is read under the pinned key's keyring; what was read of a bundle once is kept by a digest,
 so that a portal of ten thousand runs reads only what is new; nothing is written but that cache.
 """
 
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from evidence import durable
 from evidence.envelope import open_envelope
 from evidence.errors import EvidenceError, StoreUnreachable
 from evidence.log import Entry
+from evidence.log.heads import Head
 from evidence.outbox import Outbox
 from evidence.receipts import receipt_key
 from evidence.sealed import read_statement
@@ -25,19 +28,17 @@ from evidence.timestamps import Anchored, Authority, read_anchors
 from evidence.vault import Vault
 from evidence.verify import ArchiveDamaged
 from evidence.witness import Cosigned, Witness, read_cosignatures
+from muster.cadence.spec import RECORDED
 from muster.cards import card_of
 from muster.ledger.errors import LedgerError
 from muster.ledger.ledger import Ledger
+from muster.package.log import Log, LoggedRun, copy_log
+from muster.package.sealed import Reading, read_bundle
 from muster.plan import Plan
-from muster.portal.model import (
-    Anchor,
-    Cosignature,
-    LogEntry,
-    PortalData,
-    PortalPlan,
-    Waiting,
-    plan_of,
-)
+from muster.portal.model import Anchor, Cosignature, LogEntry, PortalData, Waiting
+from muster.portal.plans import ALL_TIME, plans_of
+
+_READING = TypeAdapter(Reading)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def gather(sources: Sources) -> PortalData:
     entries = list(vault.entries())
     sealed = [entry for entry in entries if "bundle" in entry.fields]
     head = vault.view.head
+    log = _log_of_all_time(entries, head, now)
+    readings = {run.key: reading.of_run(entries[run.index], run) for run in log.runs}
     return PortalData(
         at=now,
         origin=vault.origin,
@@ -68,13 +71,20 @@ def gather(sources: Sources) -> PortalData:
         entries=[LogEntry(entry.index, entry.fields) for entry in entries],
         predicates=dict(reading.predicates(sealed)),
         receipts=dict(reading.receipts(sealed)),
-        plans=list(_plans(sources, now)),
+        plans=plans_of(log, readings, [card_of(plan) for plan in sources.plans], sources.ledger.standings(), now),
         waiting=list(_waiting(sources)),
         anchors=list(_anchors(sources)),
         cosignatures=list(_cosignatures(sources)),
         probe=reading.newest_probe(entries),
         keys=[_predicate(envelope, PredicateType.KEY) for envelope in vault.keyring.envelopes],
     )
+
+
+def _log_of_all_time(entries: Sequence[Entry], head: Head, now: datetime) -> Log:
+    """The runs of the log as a package has them; of an empty log, one that is known to hold nothing until now."""
+    if not entries:
+        return Log(head.origin, 0, "", began_at=ALL_TIME.start, made_at=now, runs=(), late=())
+    return copy_log((entry.content for entry in entries), head.content, ALL_TIME, None, None)
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,21 @@ class _Reading:
             about = PredicateType.PACKAGE if entry.kind == "package" else PredicateType.DRILL_RUN
             if (said := predicate_of(statement, about)) is not None:
                 yield str(entry.fields["bundle"]["key"]), said
+
+    def of_run(self, entry: Entry, run: LoggedRun) -> Reading:
+        """What a package says of a run that has this entry."""
+        place = self._place(entry.leaf.hex())
+        if place.is_file() and (kept := _reading_in(place.read_bytes())):
+            return kept
+        with self._bundle(entry) as bundle:
+            if bundle is None:
+                return Reading(None)
+            found = read_bundle(bundle, run)
+            statement = read_statement(bundle) if found.sealed else b""
+        if statement:
+            self._keep(place, _READING.dump_json(found))
+            self._keep(self._place(entry.envelope), statement)
+        return found
 
     def receipts(self, sealed: Sequence[Entry]) -> Iterator[tuple[str, Any]]:
         """The predicate of each first receipt, by its bundle's key."""
@@ -109,33 +134,50 @@ class _Reading:
 
     def _kept(self, digest: str, read: Callable[[], bytes]) -> bytes:
         """What has this digest as a name, from the cache or read now; nothing where it cannot be read."""
-        place = self.sources.cache / digest[:2] / digest
+        place = self._place(digest)
         if place.is_file():
             return place.read_bytes()
         content = read()
         if content:
-            durable.make_folders(place.parent)
-            durable.write(place, content)
+            self._keep(place, content)
         return content
+
+    def _place(self, digest: str) -> Path:
+        return self.sources.cache / digest[:2] / digest
+
+    def _keep(self, place: Path, content: bytes) -> None:
+        durable.make_folders(place.parent)
+        durable.write(place, content)
 
     def _statement(self, entry: Entry) -> bytes:
         """The payload of the envelope in a bundle that has the digest its entry names."""
+        with self._bundle(entry) as bundle, suppress(ArchiveDamaged):
+            return read_statement(bundle) if bundle else b""
+        return b""
+
+    @contextmanager
+    def _bundle(self, entry: Entry) -> Iterator[Path | None]:
+        """The bundle with the digest that its entry names, for as long as it is looked at, if it can be had."""
         key, sha256 = str(entry.fields["bundle"]["key"]), entry.fields["bundle"]["sha256"]
         local = self.sources.outbox.path_of(key)
+        if local and durable.sha256_of(local) == sha256:
+            yield local
+            return
         brought = self.sources.cache / "brought.tar.gz"
+        durable.make_folders(brought.parent)
         try:
-            if local is None or durable.sha256_of(local) != sha256:
-                durable.make_folders(brought.parent)
-                if self.sources.vault.store.get(key, brought) != sha256:
-                    return b""
-                local = brought
-            return read_statement(local)
-        except StoreUnreachable:
-            raise
-        except (EvidenceError, ArchiveDamaged):
-            return b""
+            yield brought if self._bring(key, brought) == sha256 else None
         finally:
             brought.unlink(missing_ok=True)
+
+    def _bring(self, key: str, to: Path) -> str:
+        """The digest of what the store gave; empty where it gave nothing."""
+        try:
+            return self.sources.vault.store.get(key, to)
+        except StoreUnreachable:
+            raise
+        except EvidenceError:
+            return ""
 
     def _read(self, key: str) -> bytes:
         try:
@@ -146,15 +188,17 @@ class _Reading:
             return b""
 
 
+def _reading_in(content: bytes) -> Reading | None:
+    """A reading as it was kept; none where another version kept it otherwise."""
+    try:
+        return _READING.validate_json(content, context=RECORDED)
+    except ValidationError:
+        return None
+
+
 def _predicate(envelope: bytes, about: PredicateType) -> dict[str, Any]:
     opened = open_envelope(envelope)
     return (predicate_of(opened.payload, about) if opened else None) or {}
-
-
-def _plans(sources: Sources, now: datetime) -> Iterator[PortalPlan]:
-    since = {standing.plan: standing.since for standing in sources.ledger.standings()}
-    for plan in sources.plans:
-        yield plan_of(card_of(plan), (since.get(plan.name) or now).astimezone(UTC), now)
 
 
 def _waiting(sources: Sources) -> Iterator[Waiting]:

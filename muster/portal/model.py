@@ -4,22 +4,14 @@ Promises: nothing here opens anything; entries, predicates and receipts stand as
 `muster.portal.reading` has gone over them. Moments are aware, digests lower-case hex.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from itertools import chain, takewhile
+from datetime import datetime
 from typing import Any
 
 from muster import __version__
 from muster.cadence.controls import CONTROLS, Control
 from muster.cadence.spec import Cadence
-from muster.cadence.ticks import claim_deadline, ticks
-from muster.cards import PlanCard
-
-AHEAD = timedelta(days=400)
-"""How far the calendar looks ahead, for a yearly cadence to show its next slot."""
-MOST_AHEAD = 12
-"""Slots to come that a plan shows at most."""
 
 Record = Mapping[str, Any]
 """A JSON object as it was read."""
@@ -35,10 +27,11 @@ class LogEntry:
 
 @dataclass(frozen=True)
 class Slot:
-    """A due time of a plan, and until when a run may still claim it: from then on it needs a sealed record."""
+    """A due time of a plan."""
 
     due: datetime
-    until: datetime
+    is_open: bool
+    """Whether its record may still come in time; else one has to be in the log."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +41,25 @@ class PortalPlan:
     name: str
     kind: str
     cadence: str
-    """In words."""
+    """The newest that is known, in words."""
     controls: tuple[str, ...] = ()
-    owner: str = ""
-    environment: str = ""
-    grace: timedelta = timedelta()
-    """How long after a slot is due its drill may pass in time."""
+    current: Cadence | None = None
+    """By which it has to pass again; `None` for a plan that does not have to."""
+    since: datetime | None = None
+    """When its slots began to count; `None` where no ledger says."""
+    is_gone: bool = False
+    """Whether it has no file any more."""
+    retired_at: datetime | None = None
+    """When the ledger saw that its file is gone."""
     slots: tuple[Slot, ...] = ()
-    """In order: every slot that counts, and the next few to come."""
+    """In order: every due time that was owed a record, by the cadence of then, and the next few to come."""
+
+    @property
+    def ended(self) -> str:
+        """What became of a plan that is gone, in words; else empty."""
+        if self.retired_at:
+            return f"retired {self.retired_at:%Y-%m-%d}"
+        return "without a file" if self.is_gone else ""
 
 
 @dataclass(frozen=True)
@@ -114,30 +118,3 @@ class PortalData:
     """Predicates of the key statements, from number 0 on."""
     controls: Sequence[Control] = CONTROLS
     muster: str = __version__
-
-
-def plan_of(card: PlanCard, counted_from: datetime, at: datetime) -> PortalPlan:
-    """A plan as the portal shows it, with the slots its cadence names after `counted_from`, in UTC.
-
-    The trap: a plan whose cadence was changed counts from that change on; slots of the cadence before it are not known
-    to the card.
-    """
-    cadence = card.cadence()
-    return PortalPlan(
-        name=card.name,
-        kind=card.kind,
-        cadence=card.cadence_words,
-        controls=card.controls,
-        owner=card.owner,
-        environment=card.environment,
-        grace=timedelta(seconds=card.grace_seconds),
-        slots=tuple(_slots(cadence, counted_from.astimezone(UTC), at)),
-    )
-
-
-def _slots(cadence: Cadence, after: datetime, at: datetime) -> Iterator[Slot]:
-    due = takewhile(lambda tick: tick <= at, ticks(cadence, after))
-    later = takewhile(lambda tick: tick <= at + AHEAD, ticks(cadence, max(after, at)))
-    soon = (tick for tick, _ in zip(later, range(MOST_AHEAD), strict=False))
-    for tick in chain(due, soon):
-        yield Slot(tick, claim_deadline(cadence, tick))

@@ -15,6 +15,7 @@ from evidence.errors import SealError
 from evidence.names import is_portable
 from evidence.statement import canonical
 from evidence.verify import leaf_hash
+from muster.package.owed import SETTLED_AFTER
 from muster.portal.model import LogEntry, PortalData, Record
 from muster.portal.outcomes import UNKNOWN
 from muster.report.wording import NOT_ASKED, printable
@@ -25,8 +26,6 @@ NAME, TEXT = 300, 4_000
 NAMELESS = "without a name"
 _MOST = 200
 """Findings, measures or controls of one run that are shown."""
-_LATE = timedelta(days=1)
-"""docs/evidence-format.md: logged later than this after its end, a run is sealed late."""
 _OUTCOMES = frozenset(Outcome)
 _VERDICTS = frozenset(Verdict)
 
@@ -88,6 +87,8 @@ class Run(Sealed):
     plan: str
     kind: str
     outcome: str
+    scheduled: datetime | None
+    """Its slot, as the log has it; `None` for a run on demand."""
     due: datetime | None
     """Its slot; for a run on demand when it was asked for, else when it was opened or logged."""
     opened: datetime | None
@@ -101,7 +102,7 @@ class Run(Sealed):
     @property
     def is_late(self) -> bool:
         """Whether it was logged more than a day after it ended."""
-        return bool(self.ended and self.logged and self.logged - self.ended > _LATE)
+        return bool(self.ended and self.logged and self.logged - self.ended > SETTLED_AFTER)
 
     def measured(self, name: str) -> Measured | None:
         """RTO or RPO."""
@@ -210,14 +211,16 @@ def _leaf(entry: Record) -> str:
 def _run(logged: LogEntry, data: PortalData) -> Run:
     entry, common = logged.entry, _sealed(logged, data)
     seal = common["seal"]
-    opened, outcome = moment(seal.get("openedAt")), entry.get("outcome")
+    scheduled, opened = moment(entry.get("scheduledAt")), moment(seal.get("openedAt"))
+    outcome = entry.get("outcome")
     return Run(
         **common,
         run=text(entry.get("run")) or NAMELESS,
         plan=text(entry.get("plan")) or NAMELESS,
         kind=text(seal.get("kind")),
         outcome=str(outcome) if isinstance(outcome, str) and outcome in _OUTCOMES else UNKNOWN,
-        due=moment(entry.get("scheduledAt")) or opened or common["logged"],
+        scheduled=scheduled,
+        due=scheduled or opened or common["logged"],
         opened=opened,
         ended=moment(seal.get("endedAt")),
         controls=tuple(text(each) for each in items(seal.get("controls")) if isinstance(each, str)),

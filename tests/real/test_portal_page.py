@@ -16,7 +16,21 @@ from muster.portal.model import PortalData
 from muster.portal.reading import Run, runs_of
 from muster.quantity import format_seconds
 from tests.real.portal_browser import CONTRASTS, DESK, HAND, TABLET, Portal, write
-from tests.unit.portal_samples import DAY, EMPTY, FORTY, NOW, ONE, ORDERS, SINCE, crowd, hostile, portal_of, sealed
+from tests.unit.portal_samples import (
+    DAY,
+    EMPTY,
+    FORTY,
+    LEDGER,
+    NOW,
+    ONE,
+    ORDERS,
+    SINCE,
+    crowd,
+    hostile,
+    portal_of,
+    sealed,
+    with_retired,
+)
 
 PAPER, NIGHT = "rgb(253, 253, 251)", "rgb(21, 23, 27)"
 
@@ -56,7 +70,11 @@ def open_portal(browser: Browser) -> Iterator[Callable[..., Portal]]:
     assert [complaint for portal in opened for complaint in portal.complaints] == []
 
 
-@pytest.mark.parametrize("data", [EMPTY, ONE, FORTY, hostile()], ids=["empty", "one", "every outcome", "hostile"])
+@pytest.mark.parametrize(
+    "data",
+    [EMPTY, ONE, FORTY, hostile(), with_retired()],
+    ids=["empty", "one", "every outcome", "hostile", "a plan retired"],
+)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESK, TABLET, HAND], ids=["desk", "tablet", "hand"])
 @pytest.mark.parametrize("fragment", ["", "#run/0"], ids=["overview", "run"])
@@ -250,6 +268,28 @@ def test_the_calendar_tells_each_slot_by_shape_colour_and_words(
     portal.page.get_by_label("Weeks", exact=True).check()
     portal.page.locator("#calendar-pager").get_by_role("button", name="Later").click()
     assert portal.page.locator("#calendar-table").get_by_text("due 2026-08-17 03:00").count() == 3
+
+
+def test_a_retired_plan_is_marked_with_its_slots_until_then_and_no_other(
+    open_portal: Callable[..., Portal], tmp_path: Path
+) -> None:
+    portal = open_portal(write(with_retired(), tmp_path))
+    page, marked = portal.page, "restore-old-ledger (retired 2026-05-06)"
+    options = page.get_by_label("Plan", exact=True).locator("option").all_inner_texts()
+    assert [text for text in options if "(" in text] == [marked]
+    gap = page.locator(".gaps li", has_text="restore-old-ledger")
+    expect(gap).to_contain_text("due 2026-03-16 03:00")
+    expect(gap).to_contain_text("no sealed record (plan retired 2026-05-06)")
+    assert page.locator("#calendar-table .ended").all_inner_texts() == ["retired 2026-05-06"]
+    portal.choose("Plan", LEDGER.name)
+    dues = portal.column("Due")
+    assert (dues[0], len(dues)) == ("2026-04-27 03:00", 9)
+    slots = page.locator("#calendar-table a").evaluate_all("links => links.map(link => link.ariaLabel)")
+    assert [told for told in slots if told.endswith(("unsealed", "passed"))] == slots
+    assert page.locator("#calendar-table").get_by_text("due 2026-").count() == 0
+    assert page.locator("#trends-list .ended").all_inner_texts() == ["retired 2026-05-06"]
+    portal.choose("Plan", ORDERS.name)
+    assert page.locator(".ended").count() == 0
 
 
 def test_a_run_tells_its_findings_its_place_its_files_and_how_to_verify_it(

@@ -7,6 +7,7 @@ from hashlib import sha256
 from random import Random
 from typing import Any
 
+from muster.cadence.spec import Cadence
 from muster.portal.model import (
     Anchor,
     Cosignature,
@@ -174,8 +175,9 @@ def plan(name: str, kind: str, gap: timedelta, since: datetime, controls: tuple[
     """A plan due every `gap` from `since` on, that may be claimed until a quarter of it is over."""
     dues = [since + gap * n for n in range(int((NOW - since) / gap) + 4)]
     words = {1: "daily at 03:00 UTC", 7: "weekly, Monday at 03:00 UTC"}.get(gap.days, f"every {gap.days} d")
-    slots = tuple(Slot(due, due + gap / 4) for due in dues)
-    return PortalPlan(name, kind, words, controls, "platform team", "staging", gap / 4, slots)
+    slots = tuple(Slot(due, is_open=due + gap / 4 + DAY > NOW) for due in dues)
+    cadence = Cadence.model_validate({"interval": gap, "anchor": since, "grace": gap / 4})
+    return PortalPlan(name, kind, words, controls, cadence, since - timedelta(seconds=1), slots=slots)
 
 
 def past(plan: PortalPlan) -> Iterator[datetime]:
@@ -187,6 +189,8 @@ ORDERS = plan("restore-orders", "restore", timedelta(days=14), SINCE)
 BILLING = plan("restore-billing", "restore", timedelta(days=21), SINCE, ("SOC 2 A1.3", "NIST CP-10", "internal: BCM-7"))
 SPARK = plan("stress-nightly-job", "spark", timedelta(days=28), SINCE, ("DORA Art. 25(1)",))
 REGION = plan("failover-eu", "failover", timedelta(days=28), SINCE, ("SOC 2 CC7.5", "SOC 2 A1.2"))
+LEDGER = plan("restore-old-ledger", "restore", WEEK * 2, SINCE)
+RETIRED_AT = datetime(2026, 5, 6, 12, 0, tzinfo=UTC)
 PROBE = {
     "at": stamp(NOW - DAY),
     "attempts": [
@@ -245,9 +249,18 @@ FORTY = portal_of(
 )
 
 
+def with_retired() -> PortalData:
+    """The forty runs, and a plan that was retired in May: a slot before that has no record."""
+    slots = tuple(slot for slot in LEDGER.slots if slot.due < RETIRED_AT)
+    gone = replace(LEDGER, current=None, is_gone=True, retired_at=RETIRED_AT, slots=slots)
+    runs = [sealed(gone, slot.due, "passed", 61.0 + n) for n, slot in enumerate(slots) if n != 5]
+    more = portal_of(_by_end([*_every_outcome(), *runs]), (*FORTY.plans, gone), packages=2)
+    return replace(more, probe=PROBE, anchors=FORTY.anchors, cosignatures=FORTY.cosignatures, waiting=FORTY.waiting)
+
+
 def hostile() -> PortalData:
     """Every text is an attack, every other value of the wrong kind."""
-    bad = PortalPlan(NASTY, NASTY, NASTY, (NASTY, LONG), NASTY, NASTY, DAY, (Slot(NOW - 3 * DAY, NOW - 2 * DAY),))
+    bad = PortalPlan(NASTY, NASTY, NASTY, (NASTY, LONG), slots=(Slot(NOW - 3 * DAY, is_open=False),))
     seals = [
         sealed(
             ORDERS,

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from portal_samples import BILLING, DAY, FORTY, NOW, ORDERS, SINCE, past, portal_of, sealed
 
+from muster.cadence.spec import Cadence
 from muster.portal.gaps import Gap, Lack, counted, gaps_of
 from muster.portal.model import Anchor, Cosignature, LogEntry, PortalData, PortalPlan, Slot, Waiting
 from muster.portal.reading import runs_of
@@ -35,11 +37,33 @@ def test_every_kind_of_the_sample_is_found_the_gravest_first_then_the_newest() -
     assert found[4].entry == 19
 
 
-def test_a_slot_is_unsealed_a_day_after_its_time_is_over_and_open_until_then() -> None:
-    slot = Slot(NOW - 3 * DAY, NOW - DAY)
-    plan = PortalPlan("p", "restore", "", slots=(slot,), grace=10 * DAY)
-    assert kinds(portal_of((), (plan,))) == {}
-    assert kinds(portal_of((), (plan,), at=NOW + timedelta(minutes=1))) == {Gap.UNSEALED: 1}
+def test_a_slot_is_unsealed_once_it_is_no_longer_open() -> None:
+    for is_open, found in ((True, {}), (False, {Gap.UNSEALED: 1})):
+        plan = PortalPlan("p", "restore", "", slots=(Slot(NOW - 3 * DAY, is_open),))
+        assert kinds(portal_of((), (plan,))) == found
+
+
+def test_a_run_on_demand_takes_no_slot_though_it_was_opened_when_one_was_due() -> None:
+    slot = Slot(NOW - 3 * DAY, is_open=False)
+    plan = PortalPlan("p", "restore", "", slots=(slot,))
+    asked = sealed(plan, slot.due, "passed", 5.0, scheduledAt=None, openedAt=slot.due.isoformat())
+    data = portal_of([sealed(plan, slot.due, "passed", 5.0)], (plan,))
+    assert kinds(data) == {}
+    entry = {**data.entries[0].entry, "scheduledAt": None, "slot": None}
+    by_hand = replace(data, entries=[LogEntry(0, entry)], predicates=dict.fromkeys(data.predicates, asked))
+    assert kinds(by_hand) == {Gap.UNSEALED: 1}
+
+
+def test_a_gap_of_a_plan_that_is_gone_says_so() -> None:
+    slots = (Slot(NOW - 30 * DAY, is_open=False),)
+    for plan, words in (
+        (PortalPlan("p", "restore", "", slots=slots, is_gone=True, retired_at=NOW - 20 * DAY), "retired 2026-07-14"),
+        (PortalPlan("p", "restore", "", slots=slots, is_gone=True), "without a file"),
+        (PortalPlan("p", "restore", "", slots=slots), ""),
+    ):
+        (only,) = lacks(portal_of((), (plan,)))
+        assert plan.ended == words
+        assert (f"(plan {words})" in only.words) == bool(words)
 
 
 def test_a_waived_slot_is_no_gap_and_a_missed_one_tells_its_sealed_reason() -> None:
@@ -51,20 +75,34 @@ def test_a_waived_slot_is_no_gap_and_a_missed_one_tells_its_sealed_reason() -> N
 
 
 def test_a_plan_is_overdue_once_its_grace_is_over_also_if_it_never_passed() -> None:
-    def after(grace: timedelta, *outcomes: str) -> dict[Gap, int]:
-        slots = (Slot(NOW - 9 * DAY, NOW), Slot(NOW - 2 * DAY, NOW + 5 * DAY))
-        plan = PortalPlan("p", "restore", "", slots=slots, grace=grace)
-        return kinds(portal_of([sealed(plan, slots[0].due, outcome) for outcome in outcomes], (plan,)))
+    every = {"interval": "7d", "anchor": NOW - 9 * DAY}
+
+    def after(grace: timedelta, *outcomes: str, **changes: Any) -> dict[Gap, int]:
+        cadence = Cadence.model_validate({**every, "grace": grace})
+        plan = PortalPlan("p", "restore", "", **{"current": cadence, "since": NOW - 10 * DAY} | changes)
+        return kinds(portal_of([sealed(plan, NOW - 9 * DAY, outcome) for outcome in outcomes], (plan,)))
 
     assert after(3 * DAY, "passed") == {}
     assert after(DAY, "passed") == {Gap.OVERDUE: 1}
-    assert after(8 * DAY, "failed") == {Gap.OVERDUE: 1}
-    assert after(10 * DAY) == {}
+    assert after(6 * DAY, "failed") == {Gap.OVERDUE: 1}
+    assert after(6 * DAY) == {Gap.OVERDUE: 1}
+    assert after(DAY, since=NOW - DAY) == {}
+    assert after(DAY, since=None) == {}
+    assert after(DAY, "passed", current=None) == {}, "a retired plan does not have to pass again"
+
+
+def test_a_pass_that_is_yet_to_come_overflows_nothing() -> None:
+    plan = replace(ORDERS, slots=())
+    beyond = sealed(plan, SINCE, "passed", 5.0)
+    data = portal_of([beyond], (plan,))
+    last = {**data.entries[0].entry, "scheduledAt": "9999-12-31T23:00:00Z"}
+    said = {name: {**seal, "scheduledAt": last["scheduledAt"]} for name, seal in data.predicates.items()}
+    assert kinds(replace(data, entries=[LogEntry(0, last)], predicates=said)) == {}
 
 
 def test_a_run_that_waits_in_the_outbox_is_told_once_and_its_slot_not_again() -> None:
-    slot = Slot(NOW - 5 * DAY, NOW - 4 * DAY)
-    plan = PortalPlan("p", "restore", "", slots=(slot,), grace=10 * DAY)
+    slot = Slot(NOW - 5 * DAY, is_open=False)
+    plan = PortalPlan("p", "restore", "", slots=(slot,))
     waiting = (Waiting("p", "run-1", slot.due, "the store is away"),)
     (only,) = lacks(portal_of((), (plan,), waiting=waiting))
     assert (only.gap, only.run) == (Gap.UNSEALED, "run-1")

@@ -139,7 +139,7 @@ def test_open_and_coming_slots_are_no_rows_but_marks() -> None:
     assert orders["next"]
     assert all(at > index["at"] for at in orders["next"])
     assert index_of(ONE, runs_of(ONE))["plans"] == [
-        {"name": "restore-orders", "kind": "restore", "cadence": "", "next": []}
+        {"name": "restore-orders", "kind": "restore", "cadence": "", "ended": "", "next": []}
     ]
 
 

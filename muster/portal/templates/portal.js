@@ -100,6 +100,9 @@
     return shown;
   }
 
+  /** A plan's name, and what became of it where it is gone. */
+  const nameOf = ({ name, ended }) => [bdi(name), ended ? el("span", { class: "ended" }, ended) : ""];
+
   const byName = (a, b) => (plans[a].name < plans[b].name ? -1 : 1);
 
   /** A table with its roles spelled out, since the style sheet lays it out in other ways on a small screen. */
@@ -276,7 +279,7 @@
     for (const plan of isWhole ? shown : []) {
       for (const at of plans[plan].next) push(slots.get(plan), unit.of(at), -1 - at);
     }
-    const rows = shown.map((plan) => el("tr", { role: "row" }, rowHead("", bdi(plans[plan].name)),
+    const rows = shown.map((plan) => el("tr", { role: "row" }, rowHead("", ...nameOf(plans[plan])),
       ...columns.map((column) => slotCell(plan, column, slots.get(plan).get(column.n) || []))));
     const wasHere = place.contains(document.activeElement);
     place.replaceChildren(!rows.length ? el("p", {}, NOTHING)
@@ -385,7 +388,7 @@
   function trendsOf(plan) {
     const rows = found.filter((row) => runs.plan[row] === plan && runs.due[row] !== null)
       .sort((a, b) => runs.due[a] - runs.due[b]);
-    return el("section", { class: "plan", "aria-label": plans[plan].name }, el("h3", {}, bdi(plans[plan].name)),
+    return el("section", { class: "plan", "aria-label": plans[plan].name }, el("h3", {}, ...nameOf(plans[plan])),
       el("div", { class: "trends" }, ...["rto", "rpo"].map((name) => trend(plan, rows, name)).filter(Boolean)));
   }
 
@@ -674,8 +677,12 @@
 
   function start() {
     document.documentElement.classList.add("on");
-    for (const [field, names] of [["plan", plans.map(({ name }) => name)], ["control", controls.map(({ id }) => id)]]) {
-      form.elements[field].append(...names.sort().map((name) => el("option", { value: name }, name)));
+    const options = {
+      plan: plans.map(({ name, ended }) => [name, ended ? `${name} (${ended})` : name]),
+      control: controls.map(({ id }) => [id, id]),
+    };
+    for (const [field, names] of Object.entries(options)) {
+      form.elements[field].append(...names.sort().map(([value, words]) => el("option", { value }, words)));
     }
     form.addEventListener("input", (event) => {
       const [from, until] = form.elements.period.value.split("/");

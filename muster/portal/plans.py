@@ -1,0 +1,77 @@
+"""The plans of the portal: every one that a file, the ledger or the log knows, with its due times.
+
+Promises: a due time is a gap here exactly when it is one in a package made at the same moment, since both ask the
+package's population; what is to come is what the plan's cadence of today names.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice, takewhile
+
+from muster.cadence.spec import Cadence
+from muster.cadence.ticks import ticks
+from muster.cards import PlanCard
+from muster.ledger.standing import Standing
+from muster.package.log import Log
+from muster.package.period import Period
+from muster.package.population import PlanAccount, build_population
+from muster.package.rows import OPEN
+from muster.package.sealed import Reading
+from muster.portal.model import PortalPlan, Slot
+
+ALL_TIME = Period("all", datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC))
+AHEAD = timedelta(days=400)
+"""How far the calendar looks ahead, for a yearly cadence to show its next slot."""
+MOST_AHEAD = 12
+"""Slots to come that a plan shows at most."""
+
+
+def plans_of(
+    log: Log, readings: Mapping[str, Reading], cards: Sequence[PlanCard], standings: Sequence[Standing], at: datetime
+) -> tuple[PortalPlan, ...]:
+    """Every plan by name. `log` and `readings` (by the bundle's key) are of all time."""
+    population = build_population(log, readings, ALL_TIME, cards, standings, at)
+    by_name, known = {card.name: card for card in cards}, {standing.plan: standing for standing in standings}
+    slots: dict[str, dict[datetime, Slot]] = defaultdict(dict)
+    for row in (*population.rows, *population.open):
+        if row.is_due:
+            slots[row.plan][row.at] = Slot(row.at, is_open=row.outcome == OPEN)
+    return tuple(
+        _plan(account, by_name.get(account.name), known.get(account.name), slots[account.name], population.as_of)
+        for account in population.plans
+    )
+
+
+def _plan(
+    account: PlanAccount,
+    card: PlanCard | None,
+    standing: Standing | None,
+    slots: Mapping[datetime, Slot],
+    at: datetime,
+) -> PortalPlan:
+    current = _current(card, standing)
+    return PortalPlan(
+        name=account.name,
+        kind=account.kind,
+        cadence=account.cadence,
+        controls=account.controls,
+        current=current,
+        since=account.since,
+        is_gone=card is None,
+        retired_at=None if card else account.retired_at,
+        slots=(*(slots[due] for due in sorted(slots)), *(_to_come(current, at) if current else ())),
+    )
+
+
+def _current(card: PlanCard | None, standing: Standing | None) -> Cadence | None:
+    """By which the plan is due from now on; none of one that is retired, or that the log alone knows."""
+    if card:
+        return card.cadence()
+    is_kept = standing is not None and standing.cadence and standing.retired_at is None
+    return Cadence.recorded(standing.cadence) if standing and is_kept else None
+
+
+def _to_come(cadence: Cadence, at: datetime) -> Iterator[Slot]:
+    for due in islice(takewhile(lambda tick: tick <= at + AHEAD, ticks(cadence, at)), MOST_AHEAD):
+        yield Slot(due, is_open=True)
