@@ -1,6 +1,7 @@
 """`muster account`: account for every slot up to now, and start those that should have been."""
 
 import json
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -8,8 +9,10 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from muster.cards import card_of
 from muster.errors import MusterError
 from muster.ledger import Ledger, open_ledger
+from muster.notary.plans import tell_plans
 from muster.plan import Plan, load_plans
 from muster.report.wording import moment
 from muster.settings import Settings
@@ -39,11 +42,14 @@ def account(settings: Settings, *, start: bool, as_json: bool) -> int:
         while rounds[-1].more and len(rounds) < _MOST_ROUNDS:
             rounds.append(account_slots(conductor, plans))
         done = _together(rounds)
+        telling = tell_plans(conductor, list(map(card_of, plans)))
         starts = tuple(_started(settings, plans, name, due, start) for name, due in done.startable)
         if as_json:
             print(json.dumps(_as_data(done, finished, starts), indent=2))
         else:
             _print(ledger, done, finished, starts)
+    if telling.problem:
+        print(f"plans are told to the log by a later round: {telling.problem}", file=sys.stderr)
     return ExitCode.FAIL if done.problems else ExitCode.PASS
 
 

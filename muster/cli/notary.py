@@ -11,11 +11,16 @@ from datetime import UTC, datetime
 
 from evidence.errors import EvidenceError
 from evidence.log import ForkAlarm
-from flows.registry import store_of
+from flows.registry import conductor_of, store_of
+from muster.cards import card_of
 from muster.cli.interrupts import terminated_as_interrupted
 from muster.clock import SystemClock
+from muster.errors import MusterError
+from muster.ledger import open_ledger
 from muster.notary.desk import Desk
+from muster.notary.plans import Telling, tell_plans
 from muster.notary.rounds import Round, go_round
+from muster.plan import load_plans
 from muster.settings import Settings
 from muster.verdict import ExitCode
 
@@ -39,7 +44,21 @@ def notary(settings: Settings, *, once: bool, every: float, as_json: bool) -> in
 def _round(settings: Settings) -> Round:
     """Everything anew each round: policy, keys, keyring, head."""
     desk = Desk(settings, SystemClock())
+    _tell_plans(settings)
     return go_round(desk.notary(store_of(settings)), desk.policy)
+
+
+def _tell_plans(settings: Settings) -> None:
+    """What runners do is in the ledger that they share: a notary apart that shares it tells the log of their plans."""
+    if not settings.ledger:
+        return
+    try:
+        with open_ledger(settings.ledger_url) as ledger:
+            done = tell_plans(conductor_of(settings, ledger), list(map(card_of, load_plans(settings.plans))))
+    except MusterError as error:
+        done = Telling(problem=error.message)
+    for words in (*(f"entered: plan {words}" for words in done.entered), *filter(None, [done.problem])):
+        _say(words)
 
 
 def _round_come_what_may(settings: Settings) -> None:

@@ -15,6 +15,7 @@ from flows.registry import conductor_of
 from muster.cli.interrupts import terminated_as_interrupted
 from muster.errors import MusterError, UsageError
 from muster.ledger import open_ledger
+from muster.notary.plans import Telling, tell_plans
 from muster.notify.send import Notifier, Receipt
 from muster.readiness.looking import Looker
 from muster.settings import Settings
@@ -25,6 +26,9 @@ from muster.watch.outside import ping, why_unhealthy
 from muster.watch.round import Round, run_round
 from muster.watch.shelf import Shelf
 from tasks.estate.card import Card, SchedulerCard, card_path
+
+_TELL_AGAIN = 600
+"""Seconds after which plans are told again that the log could not be told."""
 
 
 def watch(settings: Settings, *, once: bool = False, every: float = 60) -> int:
@@ -58,6 +62,8 @@ class Watcher:
     outage: Outage = field(default_factory=Outage)
     ping_fault: str = ""
     looker: Looker = field(default_factory=lambda: Looker("watch"))
+    plans_fault: str = ""
+    tell_plans_from: float = 0
 
     def __post_init__(self) -> None:
         self.outbound = Notifier(self.shelf.routes)
@@ -82,7 +88,24 @@ class Watcher:
             self._ping(went_well=False)
             raise
         self._ping(went_well=done.is_good)
+        self._tell_plans()
         return done
+
+    def _tell_plans(self) -> None:
+        """Last of all, and seldom while the store is away: no alarm shall wait for it."""
+        if time.monotonic() < self.tell_plans_from:
+            return
+        try:
+            with open_ledger(self.settings.ledger_url) as ledger:
+                done = tell_plans(conductor_of(self.settings, ledger), self.shelf.cards)
+        except MusterError as error:
+            done = Telling(problem=error.message)
+        for words in done.entered:
+            _say(f"entered in the log: {words}")
+        if done.problem and done.problem != self.plans_fault:
+            _say(f"plans could not be told to the log: {done.problem}")
+        self.plans_fault = done.problem
+        self.tell_plans_from = time.monotonic() + _TELL_AGAIN if done.problem else 0
 
     def _round(self) -> Round:
         """Read plans, look at the scheduler, open the ledger anew, compare, tell."""

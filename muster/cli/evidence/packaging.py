@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from evidence.outbox import Outbox
-from flows.registry import store_of
+from flows.registry import conductor_of, store_of
+from muster.cards import card_of
 from muster.cli.evidence.reading import open_vault
 from muster.clock import SystemClock
 from muster.ledger import open_ledger
 from muster.notary.desk import Desk
 from muster.notary.outsiders import authorities_of, witnesses_of
+from muster.notary.plans import tell_plans
 from muster.notary.rounds import go_round
 from muster.package.gather import Sources
 from muster.package.period import parse_period
@@ -30,12 +32,14 @@ def package(settings: Settings, release: str, period: str, output: Path, *, as_j
     desk, store = Desk(settings, SystemClock()), store_of(settings)
     spoken = parse_period(period) if period else None
     policy = desk.policy
-    vouched = go_round(desk.notary(store), policy)
     with open_ledger(settings.ledger_url) as ledger:
+        plans = load_plans(settings.plans)
+        telling = tell_plans(conductor_of(settings, ledger), list(map(card_of, plans)))
+        vouched = go_round(desk.notary(store), policy)
         sources = Sources(
             vault=open_vault(settings),
             ledger=ledger,
-            plans=load_plans(settings.plans),
+            plans=plans,
             outbox=Outbox(settings.outbox),
             authorities=authorities_of(policy),
             witnesses=witnesses_of(policy),
@@ -46,11 +50,12 @@ def package(settings: Settings, release: str, period: str, output: Path, *, as_j
     key = f"packages/{place.name}"
     store.put(key, place, made.sha256)
     desk.notary(store).enter(key, place)  # anew: the log may have grown meanwhile
-    told = {"package": str(place), "sha256": made.sha256, "says": said, "problems": vouched.problems}
+    problems = (*filter(None, [telling.problem]), *vouched.problems)
+    told = {"package": str(place), "sha256": made.sha256, "says": said, "problems": problems}
     if as_json:
         print(json.dumps(told, indent=2))
     else:
-        _show(settings, place, said, vouched.problems)
+        _show(settings, place, said, problems)
     return ExitCode.PASS
 
 
