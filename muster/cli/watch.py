@@ -70,8 +70,11 @@ class Watcher:
 
     def go_round_come_what_may(self) -> None:
         """Go round; a round that fails is told once it is no accident."""
+        fault = self.plans_fault
         try:
             self.go_round()
+            if self.plans_fault not in ("", fault):
+                _say(f"plans could not be told to the log, and are later: {self.plans_fault}")
         except Exception as error:
             if isinstance(error, MusterError):
                 condition, why = Condition.LEDGER_AWAY, error.message
@@ -100,10 +103,6 @@ class Watcher:
                 done = tell_plans(conductor_of(self.settings, ledger), self.shelf.cards)
         except MusterError as error:
             done = Telling(problem=error.message)
-        for words in done.entered:
-            _say(f"entered in the log: {words}")
-        if done.problem and done.problem != self.plans_fault:
-            _say(f"plans could not be told to the log: {done.problem}")
         self.plans_fault = done.problem
         self.tell_plans_from = time.monotonic() + _TELL_AGAIN if done.problem else 0
 
