@@ -110,6 +110,11 @@ class Keyring:
             if one.action is Action.ADMIT and role in one.roles and self._is_valid(one, index)
         )
 
+    def ended(self, key: PublicKey) -> KeyStatement | None:
+        """The statement by which the key counts no more, the earliest of them by the log; `None` while it counts."""
+        ends = (one for one in self.statements if one.action is not Action.ADMIT and one.key == key)
+        return min(ends, key=lambda one: one.from_index, default=None)
+
     def admit(self, signer: "Signer", roles: frozenset[Role], *, by: "Signer", facts: "Facts") -> bytes:
         """The envelope that admits a key; the first key admits itself."""
         signers = [signer] if not self.statements else [by, signer]
@@ -162,9 +167,8 @@ class Keyring:
         return next(admitted).roles
 
     def _is_valid(self, admission: KeyStatement, index: int) -> bool:
-        ends = (one.from_index for one in self.statements
-                if one.action is not Action.ADMIT and one.key == admission.key)  # fmt: skip
-        return admission.from_index <= index < min(ends, default=index + 1)
+        end = self.ended(admission.key)
+        return admission.from_index <= index and (end is None or index < end.from_index)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The notary: gives each sealed bundle that the store holds a receipt, a place in the log, and a proof of it.
 
 Promises: what was entered once is not entered again, whoever asks and however often; a notary that is killed between
-any two writes is finished by asking again; nothing is entered that a trusted key did not seal, nor by a notary whose own
-keys were ended, also while it runs; of many bundles, one that cannot be entered holds up no other.
+any two writes is finished by asking again; nothing is entered that a trusted key did not seal, nor by a notary whose
+own keys were ended, also while it runs; of many bundles, one that cannot be entered holds up no other.
 The first thing in every log is the keyring: without it no later entry could say whose word it is.
 Source: docs/evidence-format.md.
 """

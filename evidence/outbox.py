@@ -1,7 +1,8 @@
 """The outbox: sealed bundles on their way to a store that may be away.
 
 Promises: what `add` returned survives a crash; each bundle reaches the store once, the oldest first; a process killed
-between any two operations leaves nothing that the next `flush` does not mend; two flushers never work at once.
+between any two operations leaves nothing that the next `flush` does not mend; two flushers never work at once; what was
+sent is told in batches of bounded count and size, so that a backlog costs whoever is told no more than it must.
 
 Layout: `waiting/<number>/` holds `bundle.json` and the bundle; `sent/<key>` is the bundle after it was sent, with
 `sent/<key>.receipt.json` beside it. Both take part in one file system, so a move is a rename.
@@ -10,9 +11,10 @@ Layout: `waiting/<number>/` holds `bundle.json` and the bundle; `sent/<key>` is 
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from evidence import durable
 from evidence.bundle import Sealed
@@ -23,6 +25,10 @@ from evidence.stores import Receipt, Store
 
 _NUMBER = re.compile(r"[0-9]{8,}")
 _TICKET = "bundle.json"
+MOST_AT_ONCE: Final = 256
+"""Bundles that are told at once, at most."""
+ENOUGH_BYTES: Final = 1 << 30
+"""Bundles that come to this many bytes are told before more are sent: a batch does not take for ever."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,18 @@ class Waiting:
     key: str
     path: Path
     why: str
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A bundle that the store holds, and its copy in the outbox."""
+
+    receipt: Receipt
+    path: Path
+
+
+Tell = Callable[[Sequence[Sent]], Mapping[str, str]]
+"""Hears of what was sent, the oldest first. It says by key, and why, what has to stay in the outbox until next time."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +110,12 @@ class Outbox:
                 )
             return known
 
-    def flush(self, store: Store, tell: Callable[[Receipt], None] = lambda _: None) -> Delivery:
+    def flush(self, store: Store, tell: Tell = lambda _: {}) -> Delivery:
         """Send what waits, the oldest first. Never raises for the store: what could not be sent waits, with the reason.
 
         `tell` hears of every bundle that the store holds, at least once, before it leaves the outbox: a process killed
-        in between tells again. While another process flushes, this one sends nothing and says so.
+        in between tells again, and so does the next flush of what it says has to stay. It hears of up to
+        `MOST_AT_ONCE` at once. While another process flushes, this one sends nothing and says so.
         """
         self._prepare()
         with durable.locked(self.folder / "flush.lock", wait=False) as mine:
@@ -118,24 +137,67 @@ class Outbox:
                 return found
         return None
 
-    def _send_all(self, store: Store, tell: Callable[[Receipt], None]) -> Delivery:
+    def _send_all(self, store: Store, tell: Tell) -> Delivery:
         """Send until nothing new waits: a bundle that came meanwhile was told that this flush is at work."""
         sent: list[Receipt] = []
-        refused: list[Waiting] = []
-        while fresh := [e for e in self._entries() if e.key not in {w.key for w in refused}]:
-            for entry in fresh:
-                try:
-                    sent.append(self._send(entry, store, tell))
-                except StoreUnreachable as error:
-                    tried = {w.key for w in refused}
-                    rest = [e for e in self._entries() if e.key not in tried]
-                    return Delivery(tuple(sent), (*refused, *_waiting(rest, error.message)))
-                except (StoreError, OSError) as error:
-                    refused.extend(_waiting([entry], str(error)))
-        return Delivery(tuple(sent), tuple(refused))
+        refused: dict[str, Waiting] = {}
+        while fresh := [entry for entry in self._entries() if entry.key not in refused]:
+            coming, away = iter(fresh), ""
+            while not away:
+                batch, away = self._put_batch(coming, store, refused)
+                if not batch:
+                    break
+                told, unheard = self._tell(batch, tell, refused)
+                sent += told
+                away = away or unheard
+            if away:
+                rest = [entry for entry in self._entries() if entry.key not in refused]
+                return Delivery(tuple(sent), (*refused.values(), *_waiting(rest, away)))
+        return Delivery(tuple(sent), tuple(refused.values()))
 
-    def _send(self, entry: _Entry, store: Store, tell: Callable[[Receipt], None]) -> Receipt:
-        """Each operation is safe to repeat; the receipt is the mark after which only tidying is left."""
+    def _put_batch(
+        self, coming: Iterator[_Entry], store: Store, refused: dict[str, Waiting]
+    ) -> tuple[list[tuple[_Entry, Receipt]], str]:
+        """Bring the next ones into the store, as many as are told at once; and why the rest has to wait, if it has."""
+        batch, size = list[tuple[_Entry, Receipt]](), 0
+        for entry in coming:
+            try:
+                receipt = self._put(entry, store)
+                batch.append((entry, receipt))
+                size += receipt.size
+            except StoreUnreachable as error:
+                return batch, error.message
+            except (StoreError, OSError) as error:
+                _refuse(refused, entry, str(error))
+            if len(batch) == MOST_AT_ONCE or size >= ENOUGH_BYTES:
+                break
+        return batch, ""
+
+    def _tell(
+        self, batch: Sequence[tuple[_Entry, Receipt]], tell: Tell, refused: dict[str, Waiting]
+    ) -> tuple[list[Receipt], str]:
+        """Tell of a batch, and let go of what was heard; and why the rest has to wait, if it has."""
+        try:
+            why = tell([Sent(receipt, self._copy_of(entry)) for entry, receipt in batch])
+        except StoreUnreachable as error:
+            return [], error.message
+        except (StoreError, OSError) as error:
+            why = dict.fromkeys((entry.key for entry, _ in batch), str(error))
+        done: list[Receipt] = []
+        for entry, receipt in batch:
+            if entry.key in why:
+                _refuse(refused, entry, why[entry.key])
+                continue
+            try:
+                self._let_go(entry)
+            except OSError as error:
+                _refuse(refused, entry, str(error))
+            else:
+                done.append(receipt)
+        return done, ""
+
+    def _put(self, entry: _Entry, store: Store) -> Receipt:
+        """Each operation is safe to repeat; the receipt is the mark that the store has it."""
         kept = self._sent / entry.key
         receipt = _read_receipt(kept)
         if receipt is None or receipt.sha256 != entry.sha256 or not _holds(store, receipt):
@@ -145,12 +207,19 @@ class Outbox:
             durable.make_folders(kept.parent)
             durable.sweep(_receipt_path(kept))
             durable.write(_receipt_path(kept), canonical(receipt.as_json()))
-        tell(receipt)
+        return receipt
+
+    def _copy_of(self, entry: _Entry) -> Path:
+        """It lies with what was sent already if a process was killed in `_let_go`."""
+        return entry.bundle if entry.bundle.is_file() else self._sent / entry.key
+
+    def _let_go(self, entry: _Entry) -> None:
+        """Only tidying is left."""
+        kept = self._sent / entry.key
         if entry.bundle.is_file():
             entry.bundle.replace(kept)
             durable.sync_folder(kept.parent)
         self._remove(entry.folder)
-        return receipt
 
     def _remove(self, folder: Path) -> None:
         """At once, by a rename, then at leisure: a half-empty folder is never taken for one that waits."""
@@ -186,6 +255,10 @@ class Outbox:
     def _prepare(self) -> None:
         durable.make_folders(self._waiting)
         durable.make_folders(self._sent)
+
+
+def _refuse(refused: dict[str, Waiting], entry: _Entry, why: str) -> None:
+    refused[entry.key] = Waiting(entry.key, entry.bundle, why)
 
 
 def _waiting(entries: Iterable[_Entry], why: str) -> tuple[Waiting, ...]:

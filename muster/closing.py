@@ -6,7 +6,7 @@ away costs nothing: the bundle waits; none leaves the outbox before it is entere
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -14,8 +14,8 @@ from pathlib import Path
 from evidence import durable
 from evidence.errors import EvidenceError
 from evidence.keys import public_key_of
-from evidence.outbox import Delivery, Outbox, Waiting
-from evidence.stores import Receipt, Store
+from evidence.outbox import Delivery, Outbox, Sent, Tell, Waiting
+from evidence.stores import Store
 from muster.cadence.spec import Cadence
 from muster.clock import Clock
 from muster.drill import Drill, Workspace
@@ -89,19 +89,22 @@ class Closing:
         outbox = Outbox(self.settings.outbox)
         try:
             store = self.open_store()
-            return outbox.flush(store, tell=self._taker(store, outbox))
+            return outbox.flush(store, tell=self._taker(store))
         except EvidenceError as error:
             return Delivery((), (Waiting("", self.settings.outbox, error.message),))
 
-    def _taker(self, store: Store, outbox: Outbox) -> Callable[[Receipt], None]:
-        """What is done with each bundle that the store took; the notary is only called when there is one."""
+    def _taker(self, store: Store) -> Tell:
+        """What is done with the bundles that the store took; the notary is only called when there is one."""
         notary = cache(lambda: self.desk.notary(store))
 
-        def take(receipt: Receipt) -> None:
-            bundle = outbox.path_of(receipt.key)
-            if self.desk.enters and bundle:
-                notary().enter(receipt.key, bundle)
-            self._note_sent(receipt.key)
+        def take(sent: Sequence[Sent]) -> dict[str, str]:
+            problems: dict[str, EvidenceError] = {}
+            if self.desk.enters:
+                problems = notary().enter_all((one.receipt.key, one.path) for one in sent)
+            for one in sent:
+                if one.receipt.key not in problems:
+                    self._note_sent(one.receipt.key)
+            return {key: str(problem) for key, problem in problems.items()}
 
         return take
 

@@ -1,11 +1,11 @@
 """Rounds of the notary: what was handed in is entered, and others vouch for the newest head.
 
-Promises: a round may be repeated, and killed, at any point; one thing that fails is told and leaves the rest alone; who
-was not asked to vouch is named, never left out.
+Promises: a round may be repeated, and killed, at any point; one thing that fails is told and leaves the rest alone; a
+backlog is entered in batches, with one bundle on disk at a time; who was not asked to vouch is named, never left out.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import httpx
 
 from evidence.errors import EvidenceError, StoreUnreachable
 from evidence.notary import Notary, proof_key
+from evidence.stores import Store
 from evidence.timestamps import Anchored, NotAnchored, keep_anchors
 from evidence.witness import Cosigned, NotCosigned, keep_cosignatures
 from muster.notary.outsiders import authorities_of, witnesses_of
@@ -55,22 +56,29 @@ def handed_in(notary: Notary) -> Iterator[str]:
 
 def _enter_all(notary: Notary) -> tuple[list[str], list[str]]:
     """What cannot be entered is told and stays where it is."""
-    entered: list[str] = []
-    problems: list[str] = []
+    keys = list(handed_in(notary))
+    problems: dict[str, EvidenceError] = {}
     with tempfile.TemporaryDirectory(prefix="muster-notary-") as folder:
-        for key in handed_in(notary):
-            local = Path(folder) / Path(key).name
-            try:
-                notary.store.get(key, local)
-                notary.enter(key, local)
-                entered.append(key)
-            except StoreUnreachable:
-                raise
-            except EvidenceError as error:
-                problems.append(f"{key}: {error.message}")
-            finally:
-                local.unlink(missing_ok=True)
-    return entered, problems
+        problems |= notary.enter_all(_brought(notary.store, keys, Path(folder), problems))
+    entered = [key for key in keys if key not in problems]
+    return entered, [f"{key}: {problems[key].message}" for key in keys if key in problems]
+
+
+def _brought(
+    store: Store, keys: Sequence[str], folder: Path, problems: dict[str, EvidenceError]
+) -> Iterator[tuple[str, Path]]:
+    """One local copy after the other, each gone when the next is asked for."""
+    for key in keys:
+        local = folder / Path(key).name
+        try:
+            store.get(key, local)
+        except StoreUnreachable:
+            raise
+        except EvidenceError as error:
+            problems[key] = error
+            continue
+        yield key, local
+        local.unlink()
 
 
 def _vouch(notary: Notary, policy: EvidencePolicy) -> Iterator[tuple[bool, str]]:

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from evidence.bundle import seal
 from evidence.keys import ensure_key_pair, load_public, load_signer
 from evidence.notary import Hands, Notary, proof_key
+from evidence.outbox import Outbox
 from evidence.stores import Store, open_store
 from evidence.vault import Vault
 from evidence.verify import verify
 from muster.clock import SystemClock
+from muster.journal import Journal, RunState
 from muster.ledger import Ledger
 from muster.notary.policy import EvidencePolicy
 from muster.notary.rounds import go_round
@@ -41,6 +44,27 @@ def test_a_run_is_entered_as_it_is_sealed(told: Settings, ledger: Ledger) -> Non
     assert [entry.fields.get("run") for entry in vault.entries()] == [None, *runs]
     keys = [f"{PLAN.name}/{run}.tar.gz" for run in runs]
     assert all(store_of(told).head(proof_key(key)) for key in keys)
+
+
+def test_what_waited_for_a_store_is_entered_under_one_head_and_a_bad_one_waits_on(
+    told: Settings, ledger: Ledger, tmp_path: Path
+) -> None:
+    conductor = paper_conductor(told, ledger)
+    away = replace(conductor, open_store=lambda: open_store("/dev/null/nowhere"))
+    runs = [away.conduct(PLAN, Request("a test")).run for _ in range(3)]
+    ensure_key_pair(tmp_path / "stranger.pem")
+    strange = seal({"a": b"1"}, {"run": "x"}, load_signer(tmp_path / "stranger.pem"), tmp_path / "x.tar.gz", {})
+    Outbox(told.outbox).add(strange, "shop/x.tar.gz")
+    runs.append(away.conduct(PLAN, Request("a test")).run)
+    assert len(away.send_waiting().waiting) == 5
+    delivery = conductor.send_waiting()
+    keys = [f"{PLAN.name}/{run}.tar.gz" for run in runs]
+    assert [receipt.key for receipt in delivery.sent] == keys
+    assert [(one.key, "not sealed by a key" in one.why) for one in delivery.waiting] == [("shop/x.tar.gz", True)]
+    assert [int(key.rpartition("/")[2]) for key in store_of(told).keys("log/heads/")] == [1, 5]
+    states = {Journal(run, ledger, SystemClock()).history.run_state() for run in runs}
+    assert states == {RunState.SENT}
+    assert Outbox(told.outbox).waiting() == ("shop/x.tar.gz",)
 
 
 def test_what_a_runner_hands_in_is_entered_by_the_notary_alone(told: Settings, ledger: Ledger, tmp_path: Path) -> None:

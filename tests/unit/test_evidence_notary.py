@@ -3,22 +3,25 @@
 import base64
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from evidence import notary as notary_room
 from evidence.bundle import Sealed, seal
 from evidence.errors import EvidenceError, KeyProblem, StoreUnreachable
 from evidence.keyring import EVERY_ROLE, Action, Role
 from evidence.keys import ensure_key_pair, load_signer, public_key_of
+from evidence.log import Log
 from evidence.notary import Hands, Notary, proof_key, read_keyring
 from evidence.receipts import parse_receipt
 from evidence.sealed import NotSealed
 from evidence.slots import slot_key
-from evidence.statement import PredicateType
+from evidence.statement import PredicateType, utc
 from evidence.stores import Store, open_store
 from evidence.verify import check_inclusion, leaf_hash, parse_checkpoint, parse_note, parse_tlog_proof
 
@@ -51,6 +54,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def bundle(tmp_path: Path, signer: Make) -> Make:
+    @cache
     def bundle(number: int = 1, by: str = "first") -> tuple[str, Sealed]:
         run = f"restore-shop-{number:04d}"
         predicate = {
@@ -172,6 +176,250 @@ def test_killed_at_any_write_it_is_finished_by_asking_again(
             assert at > 8, "it writes more often than that"
             return
     pytest.fail("it never came to its end")
+
+
+@pytest.fixture
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no power is cut, nothing has to wait for the disk."""
+    monkeypatch.setattr("os.fsync", lambda _: None)
+
+
+class DyingAnywhere:
+    """A store whose process dies before or after its n-th operation, of whatever kind."""
+
+    def __init__(self, store: Store, at: int, *, after: bool) -> None:
+        self._store, self._left, self._after = store, at, after
+
+    @property
+    def where(self) -> str:
+        return self._store.where
+
+    def __getattr__(self, name: str) -> Any:
+        def act(*arguments: Any, **more: Any) -> Any:
+            self._left -= 1
+            if self._left == 0 and not self._after:
+                raise StoreUnreachable("killed", "")
+            try:
+                return getattr(self._store, name)(*arguments, **more)
+            finally:
+                if self._left == 0:
+                    raise StoreUnreachable("killed", "")
+
+        return act
+
+
+def backlog_of(store: Store, bundle: Make, *numbers: int) -> list[tuple[str, Path]]:
+    """Bundles that the store holds and nobody entered, in the order of these numbers."""
+    made = [bundle(number) for number in numbers]
+    for key, sealed in made:
+        put(store, key, sealed)
+    return [(key, sealed.path) for key, sealed in made]
+
+
+def assert_entered(store: Store, log: Log, keys: list[str]) -> None:
+    """Each once, in this order, with the receipt that its entry names and a proof of that entry."""
+    runs = [entry.fields for entry in log.view().entries() if entry.kind == "run"]
+    assert [fields["bundle"]["key"] for fields in runs] == keys
+    for key, fields in zip(keys, runs, strict=True):
+        assert hashlib.sha256(store.read(f"receipts/{key}.dsse.json")).hexdigest() == fields["receipt"]
+        assert proves(store.read(proof_key(key))) == fields
+
+
+def test_a_backlog_is_entered_in_order_as_one_by_one(store: Store, signer: Make, bundle: Make) -> None:
+    backlog = backlog_of(store, bundle, 3, 1, 2)
+    notary = notary_of(store, signer())
+    notary.enter(*backlog[1])
+    assert notary.enter_all(backlog) == {}
+    assert_entered(store, notary.log, [backlog[number][0] for number in (1, 0, 2)])
+    before = store.keys()
+    assert notary.enter_all(backlog) == {}
+    assert notary.enter_all([]) == {}
+    assert store.keys() == before
+
+
+@pytest.mark.parametrize(("most", "heads"), [(1, [1, 2, 3, 4, 5, 6]), (2, [1, 3, 5, 6]), (256, [1, 6])])
+def test_a_batch_has_one_head_and_is_bounded_by_count(
+    store: Store, signer: Make, bundle: Make, monkeypatch: pytest.MonkeyPatch, most: int, heads: list[int]
+) -> None:
+    monkeypatch.setattr(notary_room, "MOST_AT_ONCE", most)
+    backlog = backlog_of(store, bundle, 1, 2, 3, 4, 5)
+    notary = notary_of(store, signer())
+    assert notary.enter_all(backlog) == {}
+    assert [int(key.rpartition("/")[2]) for key in store.keys("log/heads/")] == heads
+    assert_entered(store, notary.log, [key for key, _ in backlog])
+
+
+def test_a_batch_ends_where_its_bundles_are_large(
+    store: Store, signer: Make, bundle: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backlog = backlog_of(store, bundle, 1, 2, 3)
+    monkeypatch.setattr(notary_room, "ENOUGH_BYTES", backlog[0][1].stat().st_size + 1)
+    notary_of(store, signer()).enter_all(backlog)
+    assert [int(key.rpartition("/")[2]) for key in store.keys("log/heads/")] == [1, 3, 4]
+
+
+def test_a_local_copy_is_needed_in_its_turn_only(store: Store, signer: Make, bundle: Make) -> None:
+    backlog = backlog_of(store, bundle, 1, 2, 3)
+
+    def brought() -> Iterator[tuple[str, Path]]:
+        for key, path in backlog:
+            yield key, path
+            path.unlink()
+
+    notary = notary_of(store, signer())
+    assert notary.enter_all(brought()) == {}
+    assert_entered(store, notary.log, [key for key, _ in backlog])
+
+
+def test_what_cannot_be_entered_is_told_and_holds_up_no_other(store: Store, signer: Make, bundle: Make) -> None:
+    """A stranger's, a changed one, one that is not in the store, one without a local copy, one that fits no entry."""
+    good = backlog_of(store, bundle, 1, 2)
+    strange, sealed = bundle(3, by="stranger")
+    put(store, strange, sealed)
+    absent, unsent = bundle(4)
+    lost = backlog_of(store, bundle, 5)[0]
+    lost[1].unlink()
+    odd = [one for one in (odd_of(store, signer, n, says) for n, says in enumerate(ODD)) if one]
+    notary = notary_of(store, signer())
+    asked = [good[0], (strange, sealed.path), (absent, unsent.path), lost, *odd, good[1]]
+    problems = notary.enter_all(asked)
+    assert list(problems) == [key for key, _ in asked[1:-1]]
+    assert all(problem.message and problem.advice for problem in problems.values())
+    assert_entered(store, notary.log, [key for key, _ in good])
+    for key, path in odd:
+        with pytest.raises(NotSealed, match="fits no entry"):
+            notary.enter(key, path)
+    assert notary.log.view().size == 3
+    assert [key for key, _ in asked[1:-1] if store.head(f"receipts/{key}.dsse.json")] == []
+
+
+ODD: list[dict[str, Any]] = [
+    {"plan": None},
+    {"outcome": "x" * 70_000},
+    {"outcome": 1.5},
+    {"endedAt": "2026-11-26T05:00:00"},
+    {"endedAt": "soon"},
+    {"endedAt": "0001-01-01T00:00:00Z"},
+    {"scheduledAt": 7},
+]
+
+
+def odd_of(store: Store, signer: Make, number: int, says: dict[str, Any]) -> tuple[str, Path]:
+    """A bundle sealed by a key that may, whose statement is not one of a run."""
+    said = {"run": f"odd-{number}", "plan": "odd", "outcome": "passed", "scheduledAt": None, "endedAt": utc(START)}
+    predicate = {name: value for name, value in (said | says).items() if name != "plan" or value}
+    folder = Path(store.where).parent / "odd"
+    sealed = seal({"a": b"1"}, predicate, signer(), folder / f"odd-{number}.tar.gz", {})
+    key = f"odd/odd-{number}.tar.gz"
+    put(store, key, sealed)
+    return key, sealed.path
+
+
+@pytest.mark.usefixtures("unsynced")
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("keys", [("first",), ("first", "log")], ids=["one key", "a log key of its own"])
+def test_killed_at_any_operation_a_backlog_is_finished_by_asking_again(
+    tmp_path: Path, signer: Make, bundle: Make, after: bool, keys: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in another order, and with one more: what was claimed in a batch is in the log once, as it was claimed."""
+    monkeypatch.setattr(notary_room, "MOST_AT_ONCE", 2)
+    hands = [signer(name) for name in keys]
+    for at in range(1, 300):
+        store = open_store(str(tmp_path / f"store-{at}"))
+        backlog = backlog_of(store, bundle, 1, 2, 3)
+        try:
+            notary_of(DyingAnywhere(store, at, after=after), *hands).enter_all(backlog)
+        except StoreUnreachable:
+            notary = notary_of(store, *hands)
+            done = [e.fields["bundle"]["key"] for e in notary.log.view().entries() if e.kind == "run"]
+            assert done == [key for key, _ in backlog][: len(done)], at
+            anew = [*backlog[::-1], *backlog_of(store, bundle, 4)]
+            assert notary.enter_all(anew) == {}
+            assert_entered(store, notary.log, [*done, *(key for key, _ in anew if key not in done)])
+        else:
+            assert at > 60, "it asks the store more often than that"
+            return
+    pytest.fail("it never came to its end")
+
+
+class Interrupted(DyingAnywhere):
+    """A store that another process uses in between, before the n-th operation of the first."""
+
+    def __init__(self, store: Store, at: int, between: Callable[[], object]) -> None:
+        super().__init__(store, at, after=False)
+        self._between = between
+
+    def __getattr__(self, name: str) -> Any:
+        def act(*arguments: Any, **more: Any) -> Any:
+            self._left -= 1
+            if self._left == 0:
+                self._between()
+            return getattr(self._store, name)(*arguments, **more)
+
+        return act
+
+
+@pytest.mark.usefixtures("unsynced")
+def test_two_notaries_with_one_backlog_enter_each_bundle_once(
+    tmp_path: Path, signer: Make, bundle: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second enters all of its share before any operation of the first: no order loses or doubles one."""
+    monkeypatch.setattr(notary_room, "MOST_AT_ONCE", 2)
+    for at in range(1, 300):
+        store = open_store(str(tmp_path / f"store-{at}"))
+        first, shared, second = backlog_of(store, bundle, 1, 2, 3)
+        notary_of(store, signer())
+        came: list[dict[str, EvidenceError]] = []
+
+        def between(store: Store = store, share: Any = (second, shared), came: Any = came) -> None:
+            came.append(notary_of(store, signer()).enter_all(share))
+
+        assert notary_of(Interrupted(store, at, between), signer()).enter_all([first, shared]) == {}
+        notary = notary_of(store, signer())
+        entered = [e.fields["bundle"]["key"] for e in notary.log.view().entries() if e.kind == "run"]
+        assert sorted(entered) == sorted(key for key, _ in ((first, shared, second) if came else (first, shared)))
+        assert_entered(store, notary.log, entered)
+        if not came:
+            assert at > 20, "it asks the store more often than that"
+            return
+        assert came == [{}]
+    pytest.fail("it never came to its end")
+
+
+def test_a_store_that_goes_away_costs_nothing_that_was_read_before(store: Store, signer: Make, bundle: Make) -> None:
+    backlog = backlog_of(store, bundle, 1, 2)
+
+    def brought() -> Iterator[tuple[str, Path]]:
+        yield from backlog
+        raise StoreUnreachable("away", "")
+
+    notary = notary_of(store, signer())
+    with pytest.raises(StoreUnreachable):
+        notary.enter_all(brought())
+    assert_entered(store, notary.log, [key for key, _ in backlog])
+
+
+def kept_in(store: Store) -> tuple[int, int]:
+    """Objects of the log, and their bytes."""
+    sizes = [len(store.read(key)) for key in store.keys("log/")]
+    return len(sizes), sum(sizes)
+
+
+@pytest.mark.usefixtures("unsynced")
+def test_a_backlog_costs_a_small_part_of_what_one_by_one_costs(tmp_path: Path, signer: Make, bundle: Make) -> None:
+    stores = [open_store(str(tmp_path / name)) for name in ("one", "all")]
+    backlogs = [backlog_of(store, bundle, *range(300)) for store in stores]
+    one, many = (notary_of(store, signer()) for store in stores)
+    for key, path in backlogs[0]:
+        one.enter(key, path)
+    assert many.enter_all(backlogs[1]) == {}
+    assert stores[0].keys("proofs/") == stores[1].keys("proofs/")
+    assert stores[0].keys("receipts/") == stores[1].keys("receipts/")
+    assert_entered(stores[1], many.log, [key for key, _ in backlogs[1]])
+    (objects, size), (objects_all, size_all) = map(kept_in, stores)
+    assert (objects, objects_all) == (1205, 15)
+    assert size_all * 20 < size
+    assert size_all < 300 * 2500
 
 
 def test_a_bundle_that_a_stranger_sealed_is_not_entered(store: Store, signer: Make, bundle: Make) -> None:

@@ -3,17 +3,18 @@
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from evidence import durable
+from evidence import outbox as outbox_room
 from evidence.bundle import Sealed, seal
 from evidence.errors import AlreadyDifferent, EvidenceError, StoreError, StoreUnreachable
 from evidence.keys import ensure_key_pair, load_signer
-from evidence.outbox import Delivery, Outbox
+from evidence.outbox import Delivery, Outbox, Sent
 from evidence.stores import DirectoryStore, Receipt, open_store
 from evidence.verify import verify
 
@@ -290,15 +291,148 @@ def test_who_is_told_hears_again_when_the_first_time_was_cut_short(
 ) -> None:
     heard: list[str] = []
 
-    def cut_short(receipt: Receipt) -> None:
-        heard.append(receipt.key)
+    def hear(sent: Sequence[Sent]) -> dict[str, str]:
+        heard.extend(one.receipt.key for one in sent)
+        return {}
+
+    def cut_short(sent: Sequence[Sent]) -> dict[str, str]:
+        hear(sent)
         raise KeyboardInterrupt
 
     waiting = outbox.add(make("r1"), "r1")
     with pytest.raises(KeyboardInterrupt):
         outbox.flush(store, cut_short)
     assert waiting.is_file()
-    outbox.flush(store, lambda receipt: heard.append(receipt.key))
-    outbox.flush(store, lambda receipt: heard.append(receipt.key))
+    outbox.flush(store, hear)
+    outbox.flush(store, hear)
     assert heard == ["r1", "r1"]
     assert store.keys() == ("r1",)
+
+
+class Ear:
+    """Remembers what it was told, batch by batch, and says that some have to stay."""
+
+    def __init__(self, *stay: str) -> None:
+        self.stay, self.batches = set(stay), list[list[str]]()
+
+    def __call__(self, sent: Sequence[Sent]) -> dict[str, str]:
+        assert all(durable.sha256_of(one.path) == one.receipt.sha256 for one in sent)
+        self.batches.append([one.receipt.key for one in sent])
+        return {key: f"{key} is not for us" for key in self.batches[-1] if key in self.stay}
+
+
+def test_a_backlog_is_told_in_batches_of_bounded_count_in_order(
+    outbox: Outbox, store: DirectoryStore, make: Callable[[str], Sealed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_room, "MOST_AT_ONCE", 3)
+    names = ["c", "a", "e", "b", "d", "g", "f"]
+    for name in names:
+        outbox.add(make(name), name)
+    ear = Ear()
+    assert outbox.flush(Away(store), ear).sent == ()
+    assert ear.batches == []
+    assert [receipt.key for receipt in outbox.flush(store, ear).sent] == names
+    assert ear.batches == [["c", "a", "e"], ["b", "d", "g"], ["f"]]
+
+
+def test_a_batch_ends_where_its_bundles_are_large(
+    outbox: Outbox, store: DirectoryStore, make: Callable[..., Sealed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed = {name: make(name, os.urandom(size)) for name, size in (("a", 10), ("b", 5000), ("c", 10), ("d", 10))}
+    monkeypatch.setattr(outbox_room, "ENOUGH_BYTES", sealed["b"].size)
+    for name, bundle in sealed.items():
+        outbox.add(bundle, name)
+    ear = Ear()
+    outbox.flush(store, ear)
+    assert ear.batches == [["a", "b"], ["c", "d"]]
+
+
+def test_one_that_has_to_stay_waits_with_its_reason_and_is_told_again(
+    outbox: Outbox, store: DirectoryStore, make: Callable[[str], Sealed]
+) -> None:
+    for name in ("a", "b", "c"):
+        outbox.add(make(name), name)
+    ear = Ear("b")
+    delivery = outbox.flush(store, ear)
+    assert [receipt.key for receipt in delivery.sent] == ["a", "c"]
+    assert [(w.key, w.path.is_file(), w.why) for w in delivery.waiting] == [("b", True, "b is not for us")]
+    assert ear.batches == [["a", "b", "c"]]
+    well = Ear()
+    delivery = outbox.flush(store, well)
+    assert (well.batches, [(r.key, r.created) for r in delivery.sent]) == ([["b"]], [("b", True)])
+    assert outbox.flush(store, well) == Delivery((), ())
+
+
+def test_what_was_sent_before_the_store_went_away_is_told_and_the_rest_waits(
+    outbox: Outbox, store: DirectoryStore, make: Callable[[str], Sealed]
+) -> None:
+    class Going(Away):
+        def put(self, key: str, path: Path, sha256: str) -> Receipt:
+            if key == "c":
+                raise StoreUnreachable("nobody answers", "try later")
+            return store.put(key, path, sha256)
+
+    for name in ("a", "b", "c", "d"):
+        outbox.add(make(name), name)
+    ear = Ear()
+    delivery = outbox.flush(Going(store), ear)
+    assert (ear.batches, [receipt.key for receipt in delivery.sent]) == ([["a", "b"]], ["a", "b"])
+    assert [(w.key, w.why) for w in delivery.waiting] == [(name, "nobody answers") for name in "cd"]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(StoreUnreachable("away", ""), 1), (StoreError("no permission", ""), 2)], ids=["away", "no"]
+)
+def test_what_nobody_could_hear_of_waits(
+    outbox: Outbox,
+    store: DirectoryStore,
+    make: Callable[[str], Sealed],
+    monkeypatch: pytest.MonkeyPatch,
+    error: StoreError,
+    told: int,
+) -> None:
+    monkeypatch.setattr(outbox_room, "MOST_AT_ONCE", 2)
+    heard = []
+
+    def deaf(sent: Sequence[Sent]) -> dict[str, str]:
+        heard.append(sent)
+        raise error
+
+    for name in ("a", "b", "c", "d"):
+        outbox.add(make(name), name)
+    delivery = outbox.flush(store, deaf)
+    assert (delivery.sent, len(heard)) == ((), told)
+    assert [(w.key, w.why) for w in delivery.waiting] == [(name, error.message) for name in "abcd"]
+    ear = Ear()
+    assert [receipt.key for receipt in outbox.flush(store, ear).sent] == ["a", "b", "c", "d"]
+    assert ear.batches == [["a", "b"], ["c", "d"]]
+
+
+def test_killed_at_every_point_of_a_flush_of_batches_all_are_told_before_they_leave(
+    tmp_path: Path, make: Callable[[str], Sealed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is told writes a line for each, and syncs it: whatever left the outbox has one, in the order of adding."""
+    monkeypatch.setattr(outbox_room, "MOST_AT_ONCE", 2)
+    sealed = {name: make(name) for name in ("c", "a", "b")}
+    number, killed = 0, True
+    while killed:
+        outbox, store = Outbox(tmp_path / f"o{number}"), open_store(str(tmp_path / f"s{number}"))
+        told = os.open(tmp_path / f"told-{number}", os.O_RDWR | os.O_CREAT | os.O_APPEND)
+
+        def tell(sent: Sequence[Sent], told: int = told) -> dict[str, str]:
+            os.write(told, b"".join(f"{one.receipt.key}\n".encode() for one in sent))
+            return {}
+
+        for name, bundle in sealed.items():
+            outbox.add(bundle, name)
+        killed = _killed_before_operation(number, lambda o=outbox, s=store, t=tell: o.flush(s, t))  # type: ignore[misc]
+        heard = os.pread(told, 1 << 16, 0).decode().split()
+        assert {*sealed} - {*outbox.waiting()} <= {*heard}
+        assert outbox.flush(store, tell).waiting == ()
+        heard = os.pread(told, 1 << 16, 0).decode().split()
+        os.close(told)
+        assert list(dict.fromkeys(heard)) == [*sealed]
+        assert {*store.keys()} == {*sealed}
+        assert all(outbox.path_of(name) == outbox.folder / "sent" / name for name in sealed)
+        number += 1
+    assert number > 30, "the kill points were not reached"

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from evidence.bundle import seal
+from evidence.errors import StoreError, StoreUnreachable
 from evidence.keys import ensure_key_pair, load_signer, public_key_of
-from evidence.notary import Hands, Notary
-from evidence.stores import Store, open_store
+from evidence.notary import Hands, Notary, proof_key
+from evidence.receipts import receipt_key
+from evidence.stores import DirectoryStore, Store, open_store
 from evidence.verify import COSIGNATURE_NOTE, note_key_id
 from muster.notary.policy import AuthorityPolicy, EvidencePolicy, WitnessPolicy
 from muster.notary.rounds import go_round, handed_in
@@ -72,6 +74,40 @@ def test_what_a_stranger_put_there_is_told_and_the_rest_goes_on(notary: Notary, 
     done = go_round(notary, EvidencePolicy())
     assert list(done.entered) == [third]
     assert [words.partition(":")[0] for words in done.problems] == ["shop/shop-1.tar.gz", "shop/shop-2.tar.gz"]
+
+
+def test_a_backlog_is_entered_under_one_head_and_one_bad_bundle_does_not_hold_it_up(
+    notary: Notary, hand_in: HandIn, store: Store
+) -> None:
+    keys = [hand_in(number) for number in range(5)]
+    hand_in(9, by="stranger")
+    before = store.keys("log/heads/")
+    done = go_round(notary, EvidencePolicy())
+    assert (list(done.entered), len(done.problems)) == (keys, 1)
+    assert len(store.keys("log/heads/")) == len(before) + 1
+    assert all(store.head(proof_key(key)) and store.head(receipt_key(key)) for key in keys)
+
+
+def test_what_cannot_be_brought_is_told_and_a_store_that_goes_away_ends_the_round(
+    notary: Notary, hand_in: HandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [hand_in(number) for number in range(3)]
+    get = DirectoryStore.get
+    answers: dict[str, StoreError] = {keys[1]: StoreError("no permission", "")}
+
+    def refusing(store: DirectoryStore, key: str, to: Path, version: str | None = None) -> str:
+        if key in answers:
+            raise answers[key]
+        return get(store, key, to, version)
+
+    monkeypatch.setattr(DirectoryStore, "get", refusing)
+    done = go_round(notary, EvidencePolicy())
+    assert (list(done.entered), done.problems) == ([keys[0], keys[2]], (f"{keys[1]}: no permission",))
+    answers[keys[1]] = StoreUnreachable("away", "")
+    with pytest.raises(StoreUnreachable):
+        go_round(notary, EvidencePolicy())
+    answers.clear()
+    assert list(go_round(notary, EvidencePolicy()).entered) == [keys[1]]
 
 
 def test_who_cannot_be_reached_to_vouch_is_told(
