@@ -10,8 +10,9 @@ from typing import Any
 
 from evidence.envelope import open_envelope
 from evidence.receipts import PutReceipt, parse_receipt
+from muster.notary.vouched import Anchor, Cosignature
 from muster.package.controls import ControlRow, build_matrix
-from muster.package.inputs import Anchor, Content, Cosignature, PackageInputs, Previous
+from muster.package.inputs import Content, PackageInputs, Previous
 from muster.package.log import Log, LoggedRun
 from muster.package.period import Period
 from muster.package.population import Population, build_population

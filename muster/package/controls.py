@@ -13,11 +13,12 @@ from itertools import pairwise
 from typing import Any
 
 from muster.cadence.controls import BY_ID, CONTROLS, INTERNAL, Control
+from muster.cadence.support import Showing, own_control, why_not
 from muster.package.log import Log, written
 from muster.package.population import PlanAccount, Population
 from muster.package.rows import Row
 from muster.quantity import count_of
-from muster.verdict import Outcome, Verdict
+from muster.verdict import Outcome
 
 SCHEMA = "muster.controls/1"
 SUPPORTS = "supports"
@@ -26,7 +27,6 @@ NOTE = (
     "A run supports a control, or does not show what it asks for. Whether the control is met is for its auditor. What"
     " stands in quotation marks is the control's own text, the rest is ours."
 )
-_OWN = "a control of your own: Muster knows nothing of what it asks"
 _MOST_TOLD = 5
 
 
@@ -74,7 +74,7 @@ def build_matrix(population: Population, log: Log) -> tuple[ControlRow, ...]:
     for plan in population.plans:
         for control in sorted(_named_by(plan, rows[plan.name])):
             named[control].append(plan)
-    own = [Control(name, "internal", _OWN, "your own", ()) for name in sorted(named) if name not in BY_ID]
+    own = [own_control(name) for name in sorted(named) if name not in BY_ID]
     build = _Building(population, log, rows)
     return tuple(build.row(control, named.get(control.id, [])) for control in (*CONTROLS, *own))
 
@@ -149,20 +149,15 @@ def _why_not(control: Control, row: Row) -> str:
     """Why a row does not support a control; empty where it does."""
     if not row.passed or row.sealed is None:
         return "it did not pass"
-    if control.id not in row.sealed.controls:
-        return "its plan did not name the control then"
-    if row.kind not in control.kinds and not control.id.startswith(INTERNAL):
-        return f"a {row.kind} drill is no evidence for it"
-    if control.needs == "approval" and not row.sealed.approval.startswith("approved"):
-        return "nobody approved it"
-    if control.needs == "objectives.rto" and not _met_its_rto(row):
-        return "no RTO was measured within an objective"
-    return ""
-
-
-def _met_its_rto(row: Row) -> bool:
-    measured = row.sealed.measured("RTO") if row.sealed else None
-    return measured is not None and measured.objective is not None and measured.verdict == Verdict.PASS
+    rto = row.sealed.measured("RTO")
+    showing = Showing(
+        kind=row.kind,
+        controls=row.sealed.controls,
+        approval=row.sealed.approval,
+        rto_objective=rto.objective if rto else None,
+        rto_verdict=rto.verdict if rto else "",
+    )
+    return why_not(control, showing)
 
 
 def _others(rows: Sequence[Row]) -> str:

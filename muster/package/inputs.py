@@ -12,30 +12,13 @@ from muster import __version__
 from muster.cards import PlanCard
 from muster.ledger.rows import Alert, Look, Proof
 from muster.ledger.standing import Standing
+from muster.notary.vouched import Anchor, Cosignature
 from muster.package.period import Period
 
 Content = Path | bytes
 """A file, or what is in it."""
 LINK_ABOVE = 64 << 20
 """Bytes above which a bundle is named by link instead of copied."""
-
-
-@dataclass(frozen=True)
-class Anchor:
-    """An authority's time-stamp of a head: every entry below `size` was there `at` that time."""
-
-    size: int
-    authority: str
-    at: datetime | None
-    """`None`: the token is here, and could not be checked by who made the package."""
-
-
-@dataclass(frozen=True)
-class Cosignature:
-    """A witness's word for the head of a size."""
-
-    size: int
-    witness: str
 
 
 @dataclass(frozen=True)

@@ -18,24 +18,25 @@ from pydantic import TypeAdapter, ValidationError
 from evidence import durable
 from evidence.envelope import open_envelope
 from evidence.errors import EvidenceError, StoreUnreachable
-from evidence.log import Entry
+from evidence.log import Entry, head_key
 from evidence.log.heads import Head
 from evidence.outbox import Outbox
 from evidence.receipts import receipt_key
 from evidence.sealed import read_statement
 from evidence.statement import PredicateType, predicate_of
-from evidence.timestamps import Anchored, Authority, read_anchors
+from evidence.timestamps import TIMES, Authority
 from evidence.vault import Vault
 from evidence.verify import ArchiveDamaged
-from evidence.witness import Cosigned, Witness, read_cosignatures
+from evidence.witness import COSIGNATURES, Witness
 from muster.cadence.spec import RECORDED
 from muster.cards import card_of
 from muster.ledger.errors import LedgerError
 from muster.ledger.ledger import Ledger
+from muster.notary.vouched import Anchor, Cosignature, anchors_of, cosignatures_of, size_in
 from muster.package.log import Log, LoggedRun, copy_log
 from muster.package.sealed import Reading, read_bundle
 from muster.plan import Plan
-from muster.portal.model import Anchor, Cosignature, LogEntry, PortalData, Waiting
+from muster.portal.model import LogEntry, PortalData, Waiting
 from muster.portal.plans import ALL_TIME, plans_of
 
 _READING = TypeAdapter(Reading)
@@ -218,21 +219,15 @@ def _due(ledger: Ledger, run: str) -> datetime | None:
 
 def _anchors(sources: Sources) -> Iterator[Anchor]:
     store = sources.vault.store
-    for size in _sizes(store.keys("log/times/")):
-        head = store.read(f"log/heads/{size:020d}")
-        for said in read_anchors(store, size, head, sources.authorities):
-            if said.authority:
-                yield Anchor(size, said.authority, said.at if isinstance(said, Anchored) else None)
+    for size in _sizes(store.keys(TIMES)):
+        yield from anchors_of(store, size, store.read(head_key(size)), sources.authorities)
 
 
 def _cosignatures(sources: Sources) -> Iterator[Cosignature]:
     store = sources.vault.store
-    for size in _sizes(store.keys("log/cosignatures/")):
-        head = store.read(f"log/heads/{size:020d}")
-        for said in read_cosignatures(store, head, sources.witnesses):
-            if isinstance(said, Cosigned):
-                yield Cosignature(size, said.witness)
+    for size in _sizes(store.keys(COSIGNATURES)):
+        yield from cosignatures_of(store, size, store.read(head_key(size)), sources.witnesses)
 
 
 def _sizes(keys: Sequence[str]) -> list[int]:
-    return sorted({int(part) for key in keys if (part := key.split("/")[2]).isdecimal()})
+    return sorted({size for key in keys if (size := size_in(key))})

@@ -12,6 +12,7 @@ from typing import Any
 from muster import __version__
 from muster.cadence.controls import CONTROLS, Control
 from muster.cadence.spec import Cadence
+from muster.notary.vouched import Anchor, Cosignature
 
 Record = Mapping[str, Any]
 """A JSON object as it was read."""
@@ -70,25 +71,6 @@ class Waiting:
     run: str
     due: datetime | None
     why: str = ""
-
-
-@dataclass(frozen=True)
-class Anchor:
-    """An authority's time-stamp of a head: every entry below `size` existed by `at`."""
-
-    size: int
-    authority: str
-    """As in `log/times/SIZE/AUTHORITY.tsr`."""
-    at: datetime | None
-    """`None`: the token is there and could not be checked, so that it shows nothing."""
-
-
-@dataclass(frozen=True)
-class Cosignature:
-    """A witness's word for the head of this size."""
-
-    size: int
-    witness: str
 
 
 @dataclass(frozen=True)

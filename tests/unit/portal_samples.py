@@ -8,15 +8,8 @@ from random import Random
 from typing import Any
 
 from muster.cadence.spec import Cadence
-from muster.portal.model import (
-    Anchor,
-    Cosignature,
-    LogEntry,
-    PortalData,
-    PortalPlan,
-    Slot,
-    Waiting,
-)
+from muster.notary.vouched import Anchor, Cosignature
+from muster.portal.model import LogEntry, PortalData, PortalPlan, Slot, Waiting
 
 NOW = datetime(2026, 8, 3, 6, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

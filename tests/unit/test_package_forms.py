@@ -32,11 +32,11 @@ from trestle.oscal.assessment_results import Model
 
 from muster.cadence.controls import CONTROLS as KNOWN
 from muster.cadence.spec import Cadence
+from muster.notary.vouched import Anchor, Cosignature
 from muster.package.contents import Contents
 from muster.package.document import MOST as MOST_CHARACTERS
 from muster.package.document import Document, Tone
 from muster.package.html import render_html
-from muster.package.inputs import Anchor, Cosignature
 from muster.package.jsonfile import pieces
 from muster.package.junit import render_junit
 from muster.package.oscal import objective_of, oscal_of, token_of

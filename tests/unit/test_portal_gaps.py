@@ -7,8 +7,9 @@ from typing import Any
 from portal_samples import BILLING, DAY, FORTY, NOW, ORDERS, SINCE, past, portal_of, sealed
 
 from muster.cadence.spec import Cadence
+from muster.notary.vouched import Anchor, Cosignature
 from muster.portal.gaps import Gap, Lack, counted, gaps_of
-from muster.portal.model import Anchor, Cosignature, LogEntry, PortalData, PortalPlan, Slot, Waiting
+from muster.portal.model import LogEntry, PortalData, PortalPlan, Slot, Waiting
 from muster.portal.reading import runs_of
 
 

@@ -1,6 +1,6 @@
 """A portal gathered from a store, its log and a ledger: cadences are those that were sealed, a bundle is read once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,8 +11,10 @@ from test_package_gather import Estate
 from evidence.errors import StoreUnreachable
 from evidence.keys import public_key_of
 from evidence.outbox import Outbox
+from evidence.timestamps import Authority, anchor_key
 from evidence.vault import Vault
 from muster.cadence.spec import Cadence
+from muster.notary.vouched import Anchor
 from muster.portal.gaps import Gap, gaps_of
 from muster.portal.gather import Sources, gather
 from muster.portal.model import PortalData
@@ -53,12 +55,12 @@ def estate(tmp_path: Path) -> Estate:
     return estate
 
 
-def portal(estate: Estate) -> tuple[PortalData, Counting]:
+def portal(estate: Estate, **changes: object) -> tuple[PortalData, Counting]:
     vault = Vault.open(estate.store, public_key_of(estate.paper.signer))
     counting = Counting(vault.store)
     seen = Vault(counting, vault.keyring, vault.origin)  # type: ignore[arg-type]
     sources = Sources(seen, estate.ledger, (), Outbox(estate.folder / "outbox"), estate.folder / "cache")  # type: ignore[arg-type]
-    return gather(sources), counting
+    return gather(replace(sources, **changes)), counting  # type: ignore[arg-type]
 
 
 def test_what_was_due_is_told_by_the_cadence_that_was_sealed(estate: Estate) -> None:
@@ -102,3 +104,16 @@ def test_of_a_log_without_a_run_everything_that_was_due_lacks(tmp_path: Path) ->
     assert [entry.entry["kind"] for entry in data.entries] == ["record"]
     lacks = [(lack.gap, lack.at) for lack in gaps_of(data, ())]
     assert lacks == [(Gap.UNSEALED, AUGUST), (Gap.UNSEALED, JULY), (Gap.OVERDUE, JULY)]
+
+
+def test_a_time_stamp_that_is_there_and_cannot_be_checked_is_told_and_one_that_is_not_there_is_not(
+    estate: Estate,
+) -> None:
+    asked = [Authority("digicert", "https://time.example", (), "")]
+    data, _ = portal(estate, authorities=asked)
+    assert data.anchors == []
+    token = estate.folder / "store" / anchor_key(data.size, "freetsa")
+    token.parent.mkdir(parents=True)
+    token.write_bytes(b"no time-stamp")
+    data, _ = portal(estate, authorities=asked)
+    assert data.anchors == [Anchor(data.size, "freetsa", None)]

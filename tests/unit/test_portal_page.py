@@ -13,7 +13,8 @@ from portal_samples import DAY, EMPTY, FORTY, KEY, NASTY, NOW, ONE, ORDERS, SINC
 
 import muster.portal
 from evidence.names import is_portable
-from muster.portal.model import Anchor, PortalData
+from muster.notary.vouched import Anchor
+from muster.portal.model import PortalData
 from muster.portal.page import NEWEST, periods_of, render_portal
 from muster.portal.reading import runs_of
 

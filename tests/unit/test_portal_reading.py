@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from portal_samples import DAY, FORTY, NOW, ONE, ORDERS, SINCE, hostile, portal_of, sealed
+from portal_samples import DAY, FORTY, NOW, ONE, ORDERS, SINCE, hostile, measure, portal_of, sealed
 
 from muster.cadence.controls import BY_ID
 from muster.portal.columns import index_of
@@ -99,7 +99,10 @@ def test_a_run_supports_only_what_its_kind_is_evidence_for_if_it_passed_and_its_
 
     assert supports() == ("SOC 2 A1.3", "NIST CP-10", "internal: BCM-7")
     assert supports(approval="approved by a.smith") == (*supports()[:2], "DORA Art. 24(4)", "internal: BCM-7")
+    assert supports(approval="asked for, and not given") == supports()
     assert supports(measures=[]) == ("SOC 2 A1.3", "internal: BCM-7")
+    assert supports(measures=[measure("RTO", 5.0, None)]) == supports(measures=[])
+    assert supports(measures=[measure("RTO", 1_000.0, 900.0)]) == supports(measures=[])
     for outcome in set(Outcome) - {Outcome.PASSED}:
         assert supports(outcome.value) == ()
     data = portal_of([sealed(ORDERS, SINCE, "passed", 5.0)])
