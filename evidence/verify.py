@@ -35,6 +35,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, NoReturn, Protocol
+from xml.etree.ElementTree import Element, ParseError, fromstring
 
 if TYPE_CHECKING:
     from typing import TypeGuard
@@ -451,6 +452,10 @@ def has_form(value: Any, form: Form, *, more: bool = False) -> TypeGuard[dict[st
     if not isinstance(value, dict) or not (form.keys() <= value.keys() if more else form.keys() == value.keys()):
         return False
     return all(type(value[name]) in types for name, types in form.items())
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def unbase64(text: str) -> bytes | None:
@@ -2103,13 +2108,18 @@ class RunFacts(NamedTuple):
     outcome: Any
     scheduled_at: datetime | None
     ended_at: datetime | None
+    kind: Any
+    controls: tuple[str, ...]
+    """Those that its plan named."""
 
     @classmethod
     def of(cls, key: str, contents: Contents, digest: str, size: int) -> RunFacts:
         """The facts of a bundle that was read."""
         said = (contents.said("run"), contents.said("plan"), contents.said("outcome"))
         times = (parse_time(contents.said("scheduledAt")), parse_time(contents.said("endedAt")))
-        return cls(key, digest, size, sha256(contents.tag(ENVELOPE)), contents.signer, *said, *times)
+        controls = tuple(each for each in _listed(contents.said("controls")) if isinstance(each, str))
+        seal = (sha256(contents.tag(ENVELOPE)), contents.signer)
+        return cls(key, digest, size, *seal, *said, *times, contents.said("kind"), controls)
 
     def departures(self, entry: Entry) -> Iterator[str]:
         """Where the entry tells another thing than the bundle."""
@@ -2140,7 +2150,7 @@ _LATE = timedelta(days=1)
 """A run that was logged later than this after it ended was sealed late."""
 _ENTRIES_FILE, _PREVIOUS_FILE = "data/log/entries.jsonl", "data/previous.json"
 _OUTCOMES = ("passed", "failed", "inconclusive", "aborted", "refused", "missed", "waived")
-_UNSEALED, _OPEN = "unsealed", "open"
+_PASSED, _UNSEALED, _OPEN = "passed", "unsealed", "open"
 _ROW: Form = {
     "entry": _NUMBER_OR_NULL,
     "outcome": _TEXT,
@@ -2167,10 +2177,17 @@ class Row(NamedTuple):
     slot: str | None
     logged_at: datetime | None
     ended_at: datetime | None
+    is_troubled: bool
+    """Whether who made the package found something wrong with it."""
 
     def __str__(self) -> str:
         when = write_time(self.scheduled_at) if self.scheduled_at else "unscheduled"
         return f"{self.plan} {when}"
+
+    @property
+    def is_pass(self) -> bool:
+        """Whether it ended in a pass that can be relied on."""
+        return self.outcome == _PASSED and not self.is_troubled
 
     @property
     def place(self) -> tuple[str, str, int]:
@@ -2230,9 +2247,9 @@ def _parse_row(where: str, value: Any) -> Row | None:
         return None
     if scheduled and value["slot"] != slot_of(value["plan"], scheduled):
         return None
-    times = [parse_time(value.get(name)) for name in ("loggedAt", "endedAt")]
+    logged, ended = (parse_time(value.get(name)) for name in ("loggedAt", "endedAt"))
     said = (value["entry"], value["outcome"], value["plan"], value["run"])
-    return Row(where, *said, scheduled, value["slot"], *times)
+    return Row(where, *said, scheduled, value["slot"], logged, ended, bool(value.get("problems")))
 
 
 def _is_outcome(where: str, outcome: str, entry: int | None) -> bool:
@@ -2327,6 +2344,7 @@ class Package:
         self.unknown: Counter[str] = Counter()
         """Time-stamps by authorities whose certificates were not given."""
         self.witnessed: list[Anchor] = []
+        self.forms: dict[str, bytes] = {}
 
     @functools.cached_property
     def ring(self) -> Keyring:
@@ -2416,6 +2434,13 @@ class Package:
             self.previous = found
         elif content != b"null":
             self.wrong.add("previous", "previous.json has not its one form")
+
+    def take_form(self, reader: Reader, name: str) -> None:
+        """The period once more, for programs. One that is too large is not compared, and that is said."""
+        limit = (self.given.limits or PACKAGE_LIMITS).tag_bytes
+        content = reader.read(limit + 1)
+        if len(content) <= limit:
+            self.forms[name] = content
 
     def take_receipt(self, reader: Reader, key: str) -> None:
         """What the store said of a bundle."""
@@ -2535,7 +2560,8 @@ _ROUTES: tuple[tuple[re.Pattern[str], Callable[..., None]], ...] = tuple(
         (r"population\.json", Package.take_population),
         (r"links\.json", Package.take_links),
         (r"previous\.json", Package.take_previous),
-        (r"log/entries\.jsonl|README\.txt|verify\.py|controls\.json|oscal\.json|junit\.xml", _ignore),
+        (r"(junit\.xml|controls\.json|oscal\.json)", Package.take_form),
+        (r"log/entries\.jsonl|README\.txt|verify\.py", _ignore),
         (r"report\.html|report\.pdf|telemetry/.+", _ignore),
     )
 )
@@ -2569,6 +2595,8 @@ class Walk:
         self._keys_logged = 0
         self._seen: set[str] = set()
         self._tree, self._last = Tree(), _NO_ENTRY
+        self.sealed: dict[int, tuple[Mapping[str, Any], RunFacts | None]] = {}
+        """Of each run of the period: its bundle as its entry names it, and what was read of that."""
         self.later: list[tuple[int, Receipt]] = []
         self.times: dict[int, datetime] = {}
         """When entries beside an anchored size were logged."""
@@ -2640,6 +2668,8 @@ class Walk:
             self._wrong.add("log", f"entry {entry.index} names {key} once more")
         self._seen.add(key)
         facts = self._package.runs.pop(key, None)
+        if row.where == "slots":
+            self.sealed[entry.index] = (entry.fields["bundle"], facts)
         if facts is None:
             self._compare_link(entry, key)
             return
@@ -2758,6 +2788,244 @@ class Walk:
         return None
 
 
+# --- Forms for programs -----------------------------------------------------------------------------------------------
+# The period once more: junit.xml, controls.json, oscal.json. Each is held beside the population, which is held beside
+# the log and the bundles: none may show a run as better than it was, or leave one out. Their prose is not read.
+
+_SUPPORTS, _DOES_NOT_SHOW = "supports", "does not show"
+_XML_BEGIN = b'<?xml version="1.0" encoding="UTF-8"?>\n'
+_COUNTS = frozenset({"name", "tests", "failures", "errors", "skipped", "time"})
+_JUNIT: Mapping[str, frozenset[str]] = {
+    "testsuites": _COUNTS,
+    "testsuite": _COUNTS | {"timestamp"},
+    "testcase": frozenset({"classname", "name", "time"}),
+    "system-out": frozenset(),
+    "failure": frozenset({"type", "message"}),
+    "error": frozenset({"type", "message"}),
+}
+"""Elements, and the attributes that each has."""
+_MATRIX: Form = {"controls": _LIST, "from": _TEXT, "until": _TEXT}
+_CONTROL: Form = {
+    "control": _TEXT, "doesNotShow": _LIST, "kinds": _LIST, "ourCadence": _LIST, "says": _TEXT, "supports": _LIST,
+}  # fmt: skip
+_SUPPORT: Form = {"bundle": _TEXT, "entry": _NUMBER, "plan": _TEXT, "run": _TEXT, "scheduledAt": _TEXT_OR_NULL}
+_RESULT: Form = {"end": _TEXT, "findings": _LIST, "start": _TEXT}
+_OBSERVATION: Form = {"props": _LIST, "title": _TEXT, "types": _LIST, "uuid": _TEXT}
+_FINDING: Form = {"props": _LIST, "target": _OBJECT}
+_NOT_ITS_FORM = "it has not its one form"
+
+
+def _parse_junit(content: bytes, most: int) -> Element | None:
+    """junit.xml, if it has no more than so many tags. Without `<!` there are no entities, so nothing in it can grow."""
+    if not content.startswith(_XML_BEGIN) or b"<!" in content or content.count(b"<") > most:
+        return None
+    try:
+        root = fromstring(content)  # noqa: S314  # no entities, no more tags than asked for
+    except (ParseError, ValueError):
+        return None
+    tags = [{root.tag}, *({each.tag for each in root.iterfind("/".join("*" * depth))} for depth in (1, 2, 3, 4))]
+    places: tuple[set[str], ...] = (
+        {"testsuites"},
+        {"testsuite"},
+        {"testcase"},
+        {"system-out", "failure", "error"},
+        set(),
+    )
+    if not all(found <= known for found, known in zip(tags, places)):  # noqa: B905  # not in 3.9
+        return None
+    return root if all(_JUNIT[each.tag].issuperset(each.keys()) for each in root.iter()) else None
+
+
+class Forms:
+    """Where the forms for programs tell another period than the population."""
+
+    def __init__(self, population: Population, sealed: Mapping[int, tuple[Mapping[str, Any], RunFacts | None]]) -> None:
+        self._population, self._sealed = population, sealed
+        self._slots = population.of("slots")
+        self._rows = {row.entry: row for row in self._slots if row.entry is not None}
+        self._matrix: list[dict[str, Any]] | None = None
+
+    def departures(self, forms: Mapping[str, bytes]) -> Iterator[str]:
+        """All of them, in words. The matrix comes first: OSCAL draws on it."""
+        for name, judge in (("controls.json", self._controls), ("junit.xml", self._junit), ("oscal.json", self._oscal)):
+            try:
+                yield from (f"{name} disagrees: {text}" for text in (judge(forms[name]) if name in forms else ()))
+            except RecursionError:
+                yield f"{name} disagrees: it is nested too deep"
+
+    def _junit(self, content: bytes) -> Iterator[str]:
+        """A suite a plan, a case a row, and faults for all that is no pass."""
+        rows = sorted((*self._slots, *self._population.of("open")), key=lambda row: row.plan)
+        root = _parse_junit(content, 8 * len(rows) + 4)
+        if root is None:
+            yield _NOT_ITS_FORM
+            return
+        cases = [(suite, case) for suite in root for case in suite]
+        if len(cases) != len(rows):
+            yield f"it tells {len(cases)} runs and due times, and there are {len(rows)}"
+            return
+        for (suite, case), row in zip(cases, rows):  # noqa: B905  # not in 3.9
+            yield from _compare(row, self._case(suite, case, row))
+        for each in (root, *root):
+            for name, tag in (("tests", ""), ("failures", "/failure"), ("errors", "/error"), ("skipped", "/skipped")):
+                count = sum(1 for _ in each.iterfind(f".//testcase{tag}"))
+                if each.get(name) != str(count):
+                    yield f"it counts {each.get(name)} {name} in {each.get('name')!r}, and has {count}"
+
+    def _case(self, suite: Element, case: Element, row: Row) -> Iterator[tuple[Any, Any]]:
+        told = case[0] if len(case) == 1 else case
+        lines, at = (told.text or "").split("\n"), row.scheduled_at or row.logged_at
+        yield suite.get("name"), row.plan
+        yield case.get("name"), f"{row.plan} {write_time(at)}" if at else case.get("name")
+        yield ("a pass" if told.tag == "system-out" else told.get("type")), "a pass" if row.is_pass else row.outcome
+        yield lines[0], f"outcome: {row.outcome}"
+        if bundle := self._bundle(row):
+            where = f"evidence: {bundle['key']}, SHA-256 {bundle['sha256']}, entry {row.entry}"
+            yield lines[-2:], [f"run: {row.run}", where]
+
+    def _bundle(self, row: Row) -> Mapping[str, Any]:
+        """As its entry names it; nothing where there is none."""
+        return self._sealed.get(-1 if row.entry is None else row.entry, ({}, None))[0]
+
+    def _controls(self, content: bytes) -> Iterator[str]:
+        """What each control is supported by, and that nothing which did not pass is passed over."""
+        value = parse_object(content)
+        if not has_form(value, _MATRIX, more=True) or not all(map(_is_control, value["controls"])):
+            yield _NOT_ITS_FORM
+            return
+        if (parse_time(value["from"]), parse_time(value["until"])) != self._population[:2]:
+            yield "it is of another period"
+        self._matrix = value["controls"]
+        named: dict[str, set[str]] = {}
+        for index, (_, facts) in self._sealed.items():
+            for control in facts.controls if facts else ():
+                named.setdefault(control, set()).add(self._rows[index].plan)
+        listed = Counter(row["control"] for row in self._matrix)
+        yield from (f"{control}, which a run names, is left out" for control in sorted(named.keys() - listed))
+        yield from (f"{control} stands there more than once" for control, count in listed.items() if count > 1)
+        for row in self._matrix:
+            yield from (f"{row['control']}: {text}" for text in self._control(row, named.get(row["control"], set())))
+
+    def _control(self, told: Mapping[str, Any], named: set[str]) -> Iterator[str]:
+        plans = {each["plan"] for each in told["ourCadence"]}
+        if told["says"] != (_SUPPORTS if told["supports"] else _DOES_NOT_SHOW):
+            yield f"it says {told['says']!r}, and {len(told['supports'])} runs support it"
+        yield from (f"{plan}, whose runs name it, is left out" for plan in sorted(named - plans))
+        for plan in sorted(plans - self._faultless):
+            if not any(str(lack).startswith(f"{plan}: ") for lack in told["doesNotShow"]):
+                yield f"not all of {plan} passed, and that is left out"
+        entries = Counter(run["entry"] for run in told["supports"])
+        yield from (f"entry {entry} supports it {count} times" for entry, count in entries.items() if count > 1)
+        for run in told["supports"]:
+            if why := self._why_no_support(told, run, plans):
+                yield f"{run['run']} supports it, and {why}"
+
+    @functools.cached_property
+    def _faultless(self) -> set[str]:
+        """Plans with runs in the period that passed, all of them."""
+        return {row.plan for row in self._slots} - {row.plan for row in self._slots if not row.is_pass}
+
+    def _why_no_support(self, told: Mapping[str, Any], run: Mapping[str, Any], plans: set[str]) -> str:
+        row, (bundle, facts) = self._rows.get(run["entry"]), self._sealed.get(run["entry"], ({}, None))
+        if row is None or (run["plan"], run["run"], run["bundle"]) != (row.plan, row.run, bundle.get("key")):
+            return f"entry {run['entry']} is no such run of the period"
+        if parse_time(run["scheduledAt"]) != row.scheduled_at:
+            return "was due at another time"
+        if not row.is_pass:
+            return f"is {row.outcome}" + (" with a problem" if row.is_troubled else "")
+        if row.plan not in plans or (facts and told["control"] not in facts.controls):
+            return "its plan does not name it"
+        is_own = told["control"].startswith("internal:")
+        return "is of another kind" if facts and not is_own and facts.kind not in told["kinds"] else ""
+
+    def _oscal(self, content: bytes) -> Iterator[str]:
+        """An observation a row, a finding a control."""
+        value = (parse_object(content) or {}).get("assessment-results")
+        results = _listed(value.get("results")) if isinstance(value, dict) else []
+        result = results[0] if len(results) == 1 else None
+        if not has_form(result, _RESULT, more=True):
+            yield _NOT_ITS_FORM
+            return
+        observations, findings = _listed(result.get("observations")), result["findings"]
+        forms = ((observations, _OBSERVATION), (findings, _FINDING))
+        if not all(has_form(each, form, more=True) for some, form in forms for each in some):
+            yield _NOT_ITS_FORM
+            return
+        if (parse_time(result["start"]), parse_time(result["end"])) != self._population[:2]:
+            yield "it is of another period"
+        if len(observations) != len(self._slots):
+            yield f"it tells {len(observations)} runs and due times, and there are {len(self._slots)}"
+            return
+        for each, row in zip(observations, self._slots):  # noqa: B905  # not in 3.9
+            yield from _compare(row, self._observation(each, row))
+        rows = {each["uuid"]: row for each, row in zip(observations, self._slots)}  # noqa: B905  # not in 3.9
+        if len(rows) != len(observations):
+            yield "two observations have one identity"
+        if self._matrix is not None and len(findings) != len(self._matrix):
+            yield f"it has {len(findings)} findings for {len(self._matrix)} controls"
+            return
+        for number, each in enumerate(findings):
+            yield from _finding(each, rows, self._matrix[number] if self._matrix is not None else None)
+
+    def _observation(self, each: Mapping[str, Any], row: Row) -> Iterator[tuple[Any, Any]]:
+        is_sealed = row.entry is not None
+        for name, expected in (
+            ("plan", row.plan),
+            ("outcome", row.outcome),
+            ("run", row.run if is_sealed else None),
+            ("entry", str(row.entry) if is_sealed else None),
+            ("slot", row.slot),
+        ):
+            yield _props(each, name), [] if expected is None else [expected]
+        yield each["types"], ["control-objective" if row.is_pass else "finding"]
+        yield each["title"].rpartition(": ")[2], row.outcome
+        for evidence in _listed(each.get("relevant-evidence")):
+            href = evidence.get("href") if isinstance(evidence, dict) else ""
+            yield href, None if href is None else f"runs/{self._bundle(row).get('key')}"
+
+
+def _finding(each: Mapping[str, Any], rows: Mapping[str, Row], control: Mapping[str, Any] | None) -> Iterator[str]:
+    """A finding that is satisfied rests on runs that passed, and is what the matrix says of its control."""
+    name = str((_props(each, "control") or ["a control without a name"])[0])
+    related = [
+        one.get("observation-uuid") for one in _listed(each.get("related-observations")) if isinstance(one, dict)
+    ]
+    support = [rows.get(one) if isinstance(one, str) else None for one in related]
+    status = each["target"].get("status")
+    said = (status.get("state"), status.get("reason")) if isinstance(status, dict) else None
+    shows, lacks = (control["says"], control["doesNotShow"]) if control else (None, [])
+    good, bad = ("satisfied", "pass"), ("not-satisfied", "other")
+    if not all(row and row.is_pass for row in support):
+        yield f"{name}: it rests on what is no pass"
+    if said not in (good, bad) or (said == good and not support):
+        yield f"{name}: it says {said!r}, by {len(support)} runs"
+    if control is None:
+        return
+    own = control["control"]
+    if own.isprintable() and len(own) <= _LONGEST and name != own.strip():
+        yield f"{name} stands where {own} should be"
+    if (said == good) != (shows == _SUPPORTS and not lacks) or _props(each, "shows") != [shows]:
+        yield f"{name}: it says {said!r}, controls.json {shows!r} and lacks {len(lacks)} things"
+    if [row.entry for row in support if row] != [run["entry"] for run in control["supports"]]:
+        yield f"{name}: it rests on other runs than controls.json names"
+
+
+def _props(told: Mapping[str, Any], name: str) -> list[Any]:
+    return [each.get("value") for each in told["props"] if isinstance(each, dict) and each.get("name") == name]
+
+
+def _is_control(value: Any) -> bool:
+    return (
+        has_form(value, _CONTROL, more=True)
+        and all(has_form(each, {"plan": _TEXT}, more=True) for each in value["ourCadence"])
+        and all(has_form(each, _SUPPORT, more=True) for each in value["supports"])
+    )
+
+
+def _compare(row: Row, pairs: Iterable[tuple[Any, Any]]) -> Iterator[str]:
+    yield from (f"{row}: {seen!r} stands where {right!r} should" for seen, right in pairs if seen != right)
+
+
 _PACKAGE_RULES = {
     rule.name: rule
     for rule in (
@@ -2803,6 +3071,11 @@ _PACKAGE_RULES = {
             "a run was hidden, told otherwise than it was, or never sealed",
         ),
         Rule(
+            "forms",
+            "junit.xml, controls.json and oscal.json tell every run of the period as it ended, and count right",
+            "a program would take a run that did not pass for one that did, or miss one",
+        ),
+        Rule(
             "links",
             "bundles that lie elsewhere are those that the log names",
             "a link leads to other bytes than were sealed",
@@ -2830,8 +3103,8 @@ _PACKAGE_RULES = {
     )
 }
 _NOT_COMPARED = (
-    "report.html, report.pdf, controls.json, oscal.json, junit.xml and telemetry/ are sealed, but their words were not"
-    " compared with the journals: rely on the bundles where they differ",
+    "report.html, report.pdf and telemetry/ are sealed, but not compared with the journals; nor is what junit.xml,"
+    " controls.json and oscal.json say besides which runs ended how: rely on the bundles where they differ",
     "whether the list of due times is complete was taken from who made the package: compare it with the plans",
     "whether what a run observed is true: its journal is the word of the machine that ran it",
 )
@@ -2892,6 +3165,7 @@ def _conclude(package: Package, contents: Contents, walk: Walk) -> Iterator[Proo
     _find_lost(package, contents)
     _judge_later(package, walk)
     unmade = {
+        "forms": _judge_forms(package, walk),
         "links": _judge_links(package),
         "anchors": _judge_anchors(package, walk),
         "witnesses": _judge_witnesses(package),
@@ -2925,6 +3199,14 @@ def _judge_links(package: Package) -> tuple[str, bool]:
     if absent:
         return f"{len(absent)} bundles lie elsewhere: fetch them, and give their folder by --linked", True
     return "", False
+
+
+def _judge_forms(package: Package, walk: Walk) -> tuple[str, bool]:
+    if walk.population is None:
+        return "there is no population to compare them with", False
+    package.wrong.add("forms", *Forms(walk.population, walk.sealed).departures(package.forms))
+    absent = [name for name in ("junit.xml", "controls.json", "oscal.json") if name not in package.forms]
+    return f"{', '.join(absent)}: not in the package, or too large" if absent else "", False
 
 
 def _judge_later(package: Package, walk: Walk) -> None:

@@ -52,6 +52,7 @@ class Run:
     plan: str = "restore-shop"
     says: Mapping[str, Any] = field(default_factory=dict)
     """What its summary says otherwise."""
+    controls: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -69,6 +70,7 @@ class Run:
     def predicate(self) -> dict[str, Any]:
         at, verdict = day(self.number), {"passed": "pass", "failed": "fail"}.get(self.outcome, "inconclusive")
         return {
+            "controls": list(self.controls),
             "endedAt": utc(self.ended_at),
             "kind": "restore",
             "measures": [{"measured": 1e-7, "name": "rto", "objective": 900.5}],
