@@ -27,6 +27,8 @@ class Claim:
 
     tick: Tick
     holder: str
+
+
 _PHASES = ("a", "b", "a again")
 
 
