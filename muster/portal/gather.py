@@ -34,10 +34,11 @@ from muster.ledger.errors import LedgerError
 from muster.ledger.ledger import Ledger
 from muster.notary.vouched import Anchor, Cosignature, anchors_of, cosignatures_of, size_in
 from muster.package.log import Log, LoggedRun, copy_log
+from muster.package.population import build_population
 from muster.package.sealed import Reading, read_bundle
 from muster.plan import Plan
 from muster.portal.model import LogEntry, PortalData, Waiting
-from muster.portal.plans import ALL_TIME, plans_of
+from muster.portal.plans import ALL_TIME, plans_of, problems_of
 
 _READING = TypeAdapter(Reading)
 
@@ -64,6 +65,8 @@ def gather(sources: Sources) -> PortalData:
     head = vault.view.head
     log = _log_of_all_time(entries, head, now)
     readings = {run.key: reading.of_run(entries[run.index], run) for run in log.runs}
+    cards, standings = [card_of(plan) for plan in sources.plans], sources.ledger.standings()
+    population = build_population(log, readings, ALL_TIME, cards, standings, now)
     return PortalData(
         at=now,
         origin=vault.origin,
@@ -72,7 +75,8 @@ def gather(sources: Sources) -> PortalData:
         entries=[LogEntry(entry.index, entry.fields) for entry in entries],
         predicates=dict(reading.predicates(sealed)),
         receipts=dict(reading.receipts(sealed)),
-        plans=plans_of(log, readings, [card_of(plan) for plan in sources.plans], sources.ledger.standings(), now),
+        problems=problems_of(population),
+        plans=plans_of(population, cards, standings),
         waiting=list(_waiting(sources)),
         anchors=list(_anchors(sources)),
         cosignatures=list(_cosignatures(sources)),

@@ -90,6 +90,8 @@ class PortalData:
     """What was signed of each run (`urn:muster:drill-run:v1`), by its bundle's key; and of each package."""
     receipts: Mapping[str, Record] = field(default_factory=dict)
     """The first put receipt's predicate, by the bundle's key."""
+    problems: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    """Why a run shows nothing in a package, by its entry."""
     plans: Sequence[PortalPlan] = ()
     waiting: Sequence[Waiting] = ()
     anchors: Sequence[Anchor] = ()

@@ -13,11 +13,9 @@ from muster.cadence.spec import Cadence
 from muster.cadence.ticks import ticks
 from muster.cards import PlanCard
 from muster.ledger.standing import Standing
-from muster.package.log import Log
 from muster.package.period import Period
-from muster.package.population import PlanAccount, build_population
+from muster.package.population import PlanAccount, Population
 from muster.package.rows import OPEN
-from muster.package.sealed import Reading
 from muster.portal.model import PortalPlan, Slot
 
 ALL_TIME = Period("all", datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC))
@@ -28,10 +26,9 @@ MOST_AHEAD = 12
 
 
 def plans_of(
-    log: Log, readings: Mapping[str, Reading], cards: Sequence[PlanCard], standings: Sequence[Standing], at: datetime
+    population: Population, cards: Sequence[PlanCard], standings: Sequence[Standing]
 ) -> tuple[PortalPlan, ...]:
-    """Every plan by name. `log` and `readings` (by the bundle's key) are of all time."""
-    population = build_population(log, readings, ALL_TIME, cards, standings, at)
+    """Every plan by name, of a population of all time."""
     by_name, known = {card.name: card for card in cards}, {standing.plan: standing for standing in standings}
     slots: dict[str, dict[datetime, Slot]] = defaultdict(dict)
     for row in (*population.rows, *population.open):
@@ -41,6 +38,11 @@ def plans_of(
         _plan(account, by_name.get(account.name), known.get(account.name), slots[account.name], population.as_of)
         for account in population.plans
     )
+
+
+def problems_of(population: Population) -> dict[int, tuple[str, ...]]:
+    """Why a run shows nothing in a package, by its entry."""
+    return {row.index: row.problems for row in population.rows if row.index is not None and row.problems}
 
 
 def _plan(

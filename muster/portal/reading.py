@@ -97,7 +97,7 @@ class Run(Sealed):
     measures: tuple[Measured, ...]
     findings: tuple[Found, ...]
     quarrel: str
-    """In what the log and the seal disagree, in words; empty where they agree."""
+    """In what the log and the seal disagree, or why else it shows nothing, in words; empty where nothing is wrong."""
 
     @property
     def is_late(self) -> bool:
@@ -226,7 +226,7 @@ def _run(logged: LogEntry, data: PortalData) -> Run:
         controls=tuple(text(each) for each in items(seal.get("controls")) if isinstance(each, str)),
         measures=tuple(map(_measured, _records(seal.get("measures")))),
         findings=tuple(map(_found, _records(seal.get("findings")))),
-        quarrel="; ".join(_quarrels(entry, seal, common)),
+        quarrel="; ".join([*_quarrels(entry, seal, common)] or _problems(logged, seal, data)),
     )
 
 
@@ -284,6 +284,11 @@ def _quarrels(entry: Record, seal: Record, common: Mapping[str, Any]) -> Iterato
     if seal and moment(entry.get("scheduledAt")) != moment(seal.get("scheduledAt")):
         yield "the due time in the log is not the one in the seal"
     yield from _quarrels_with_store(common)
+
+
+def _problems(logged: LogEntry, seal: Record, data: PortalData) -> list[str]:
+    """What else a package finds wrong; that a seal was not read is told apart."""
+    return [text(each, TEXT) for each in data.problems.get(logged.index, ())] if seal else []
 
 
 def _quarrels_with_store(common: Mapping[str, Any]) -> Iterator[str]:

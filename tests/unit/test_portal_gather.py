@@ -13,12 +13,14 @@ from evidence.keys import public_key_of
 from evidence.outbox import Outbox
 from evidence.timestamps import Authority, anchor_key
 from evidence.vault import Vault
+from muster.cadence.controls import BY_ID
 from muster.cadence.spec import Cadence
 from muster.notary.vouched import Anchor
 from muster.portal.gaps import Gap, gaps_of
 from muster.portal.gather import Sources, gather
 from muster.portal.model import PortalData
 from muster.portal.reading import runs_of
+from muster.portal.support import supported_by
 
 WEEKLY = Cadence(cron="0 3 * * 1")
 
@@ -95,6 +97,17 @@ def test_a_bundle_that_the_store_lost_is_told_as_not_read_and_its_due_time_is_ta
     gaps = [(lack.gap, lack.at) for lack in gaps_of(data, runs_of(data))]
     assert (Gap.UNREAD, DUE[0]) in gaps
     assert (Gap.UNSEALED, DUE[0]) not in gaps
+
+
+def test_two_records_of_one_slot_contradict_each_other_and_support_nothing(estate: Estate) -> None:
+    data, _ = portal(estate)
+    assert all(supported_by(run, BY_ID) for run in runs_of(data))
+    estate.run("orders", DUE[1])
+    data, _ = portal(estate)
+    lacks = [lack for lack in gaps_of(data, runs_of(data)) if lack.gap is Gap.CONTRADICTED]
+    assert [lack.at for lack in lacks] == [DUE[1]] * 2
+    assert all(lack.words.startswith("2 records of one slot") for lack in lacks)
+    assert [run.due for run in runs_of(data) if not supported_by(run, BY_ID)] == [DUE[1]] * 2
 
 
 def test_of_a_log_without_a_run_everything_that_was_due_lacks(tmp_path: Path) -> None:

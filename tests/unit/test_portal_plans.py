@@ -23,7 +23,7 @@ from muster.cards import PlanCard
 from muster.ledger.standing import Standing
 from muster.package.log import Log, copy_log
 from muster.package.period import Period
-from muster.package.population import build_population
+from muster.package.population import Population, build_population
 from muster.package.sealed import Reading, SealedRun
 from muster.portal.columns import index_of
 from muster.portal.gaps import Gap, gaps_of
@@ -60,11 +60,14 @@ class History:
         head = make_head(ORIGIN, len(leaves), root_of(leaves), self.signer_of.signer)
         return copy_log((entry.content for entry in self.entries), head.content, period, None, None)
 
+    def population(self, cards: Sequence[PlanCard], standings: Sequence[Standing], now: datetime) -> Population:
+        return build_population(self.log(), self.readings, ALL_TIME, cards, standings, now)
+
     def portal(self, cards: Sequence[PlanCard], standings: Sequence[Standing], now: datetime = NOW) -> PortalData:
         return PortalData(
             at=now, origin=ORIGIN, size=len(self.entries), root="",
             entries=[LogEntry(entry.index, entry.fields) for entry in self.entries],
-            plans=plans_of(self.log(), self.readings, cards, standings, now),
+            plans=plans_of(self.population(cards, standings, now), cards, standings),
         )  # fmt: skip
 
 
@@ -176,25 +179,25 @@ def test_a_plan_that_the_log_alone_knows_owes_what_was_due_between_its_records(h
     assert data.plans[0].ended == "without a file"
 
 
-def test_an_empty_log_holds_no_record_of_what_was_due(history: History) -> None:
-    nothing = Log(ORIGIN, 0, "", ALL_TIME.start, NOW, (), ())
-    known, cards = [standing("orders", OFTEN, since=at("2026-07-05"))], [card("orders", OFTEN)]
-    (plan,) = plans_of(nothing, {}, cards, known, NOW)
-    assert [slot.due.day for slot in plan.slots if not slot.is_open] == [5, 6]
-    assert plans_of(nothing, {}, cards, [], NOW)[0].slots[0].due > NOW
-
-
-def only(cards: Sequence[PlanCard], now: datetime) -> PortalPlan:
-    nothing = Log(ORIGIN, 0, "", ALL_TIME.start, now, (), ())
-    (plan,) = plans_of(nothing, {}, cards, [], now)
+def unlogged(cards: Sequence[PlanCard], standings: Sequence[Standing] = ()) -> PortalPlan:
+    """The plan, where the log is empty."""
+    population = build_population(Log(ORIGIN, 0, "", ALL_TIME.start, NOW, (), ()), {}, ALL_TIME, cards, standings, NOW)
+    (plan,) = plans_of(population, cards, standings)
     return plan
 
 
+def test_an_empty_log_holds_no_record_of_what_was_due() -> None:
+    cards = [card("orders", OFTEN)]
+    plan = unlogged(cards, [standing("orders", OFTEN, since=at("2026-07-05"))])
+    assert [slot.due.day for slot in plan.slots if not slot.is_open] == [5, 6]
+    assert unlogged(cards).slots[0].due > NOW
+
+
 def test_a_rare_plan_shows_its_next_slot_and_nothing_beyond_the_horizon() -> None:
-    plan = only([card("orders", Cadence(cron="0 3 1 1 *"))], NOW)
+    plan = unlogged([card("orders", Cadence(cron="0 3 1 1 *"))])
     assert [slot.due.year for slot in plan.slots] == [2027]
     assert all(NOW < slot.due <= NOW + AHEAD and slot.is_open for slot in plan.slots)
-    assert len(only([card("orders", HOURLY)], NOW).slots) == MOST_AHEAD
+    assert len(unlogged([card("orders", HOURLY)]).slots) == MOST_AHEAD
 
 
 def test_slots_are_in_order_and_each_but_once_whatever_the_zone(history: History) -> None:
