@@ -5,16 +5,16 @@ Promise: two forms of one package cannot disagree, since neither looks anything 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from evidence.envelope import open_envelope
 from evidence.receipts import PutReceipt, parse_receipt
 from muster.notary.vouched import Anchor, Cosignature
 from muster.package.controls import ControlRow, build_matrix
-from muster.package.inputs import Content, PackageInputs, Previous
+from muster.package.inputs import PackageInputs, Previous, bytes_of
 from muster.package.log import Log, LoggedRun
 from muster.package.period import Period
+from muster.package.planlog import read_statements
 from muster.package.population import Population, build_population
 from muster.package.sealed import Reading, read_bundle
 from muster.package.telemetry import Telemetry
@@ -67,7 +67,10 @@ class Contents:
 def put_together(inputs: PackageInputs, log: Log, telemetry: Telemetry) -> Contents:
     """Read every bundle, and join all there is."""
     readings = dict(_read_all(inputs, log))
-    population = build_population(log, readings, inputs.period, inputs.plans, inputs.standings, inputs.as_of)
+    statements = read_statements(log, inputs.records)
+    population = build_population(
+        log, readings, inputs.period, inputs.plans, inputs.standings, inputs.as_of, statements
+    )
     sound = [run for run in (*log.runs, *log.late) if _is_packaged(readings.get(run.key))]
     return Contents(
         name=inputs.name,
@@ -105,11 +108,7 @@ def _absent(why: str) -> Reading:
 def _receipts(inputs: PackageInputs, runs: list[LoggedRun]) -> Iterator[tuple[str, PutReceipt]]:
     for run in runs:
         content = inputs.receipts.get(run.key)
-        opened = open_envelope(_bytes_of(content)) if content is not None else None
+        opened = open_envelope(bytes_of(content)) if content is not None else None
         receipt = parse_receipt(opened.payload) if opened else None
         if receipt:
             yield run.key, receipt
-
-
-def _bytes_of(content: Content) -> bytes:
-    return content.read_bytes() if isinstance(content, Path) else content

@@ -129,7 +129,9 @@ class _Glance:
     names: set[str] = field(default_factory=set)
     newest_package: Mapping[str, Any] | None = None
     records: list[tuple[datetime, str]] = field(default_factory=list)
-    """When logged, and its key, but for key statements."""
+    """When logged, and its key, but for statements about keys and plans."""
+    plans: list[str] = field(default_factory=list)
+    """The keys of statements about plans."""
     first_at: datetime | None = None
     """The earliest time of a run, or else when the log began."""
     made_at: datetime | None = None
@@ -140,6 +142,8 @@ class _Glance:
             case {"kind": "package", "name": str(name)}:
                 self.names.add(name)
                 self.newest_package = said
+            case {"kind": "record", "key": str(key), "predicateType": PredicateType.PLAN}:
+                self.plans.append(key)
             case {"kind": "record", "key": str(key), "predicateType": kind} if kind != PredicateType.KEY:
                 self.records.append((self.made_at, key))
         at = datetime.fromisoformat(said["scheduledAt"]) if said.get("scheduledAt") else self.made_at
@@ -210,8 +214,9 @@ class _Bringing:
         return {key: content for key, content in found if content is not None}
 
     def records(self, glance: _Glance, period: Period) -> dict[str, bytes]:
-        """The records that were logged in the period, by their name."""
-        found = ((key, self._read(key)) for at, key in glance.records if at in period)
+        """The records that were logged in the period, and what was ever said of plans, by their name."""
+        keys = (*(key for at, key in glance.records if at in period), *glance.plans)
+        found = ((key, self._read(key)) for key in keys)
         return {key.removeprefix("records/"): content for key, content in found if content is not None}
 
     def below(self, prefix: str) -> Iterator[tuple[str, bytes]]:

@@ -52,7 +52,7 @@ class PackageInputs:
     receipts: Mapping[str, Content] = field(default_factory=dict)
     """The put receipts by the key of their bundle."""
     records: Mapping[str, Content] = field(default_factory=dict)
-    """By their name below `records/`: what entries logged in the period name."""
+    """By their name below `records/`: what entries logged in the period name, and every statement about a plan."""
     keys: Mapping[str, Content] = field(default_factory=dict)
     """Every key statement, by its name below `keys/`."""
     log_files: Mapping[str, Content] = field(default_factory=dict)
@@ -75,3 +75,8 @@ class PackageInputs:
     previous: Previous | None = None
     link_above: int = LINK_ABOVE
     muster: str = __version__
+
+
+def bytes_of(content: Content) -> bytes:
+    """What is in it."""
+    return content.read_bytes() if isinstance(content, Path) else content

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, BinaryIO
 
 from evidence.errors import EvidenceError
-from evidence.statement import parse_object, utc
+from evidence.statement import PredicateType, parse_object, utc
 from evidence.verify import Tree, leaf_hash, parse_checkpoint, parse_note
 from muster.package.inputs import Previous
 from muster.package.period import Period
@@ -48,6 +48,16 @@ class LoggedRun:
         return {"key": self.key, "sha256": self.sha256, "size": self.size}
 
 
+@dataclass(frozen=True, slots=True)
+class LoggedRecord:
+    """The entry of a record. `envelope` is SHA-256 in hex."""
+
+    index: int
+    key: str
+    envelope: str
+    logged_at: datetime
+
+
 @dataclass(frozen=True)
 class Log:
     """What a package needs of the log."""
@@ -72,6 +82,8 @@ class Log:
     """By plan, the time of the newest run before the period that the log calls passed."""
     on_demand_first: frozenset[str] = frozenset()
     """Plans that were run on demand before any slot of theirs was served."""
+    plans: tuple[LoggedRecord, ...] = ()
+    """Every statement about a plan, in the order of the log."""
 
 
 def copy_log(
@@ -111,6 +123,7 @@ class _Walk:
         self._after: dict[str, LoggedRun] = {}
         self._passed: dict[str, datetime] = {}
         self._first: dict[str, LoggedRun] = {}
+        self._plans: list[LoggedRecord] = []
 
     def look_at(self, index: int, content: bytes) -> None:
         fields = parse_object(content) or {}
@@ -120,6 +133,9 @@ class _Walk:
             self.began_at = self.began_at or self.made_at
             if fields["kind"] == "run":
                 self._sort_in(_run_of(index, fields))
+            elif fields["kind"] == "record" and fields["predicateType"] == PredicateType.PLAN:
+                record = LoggedRecord(index, str(fields["key"]), str(fields["envelope"]), self.made_at)
+                self._plans.append(record)
         except (KeyError, TypeError, ValueError) as error:
             raise EvidenceError(f"entry {index} of the log has not the form of an entry: {error}", _ADVICE) from error
 
@@ -127,7 +143,7 @@ class _Walk:
         return Log(
             origin, size, root, began_at, made_at, in_order(self._runs), in_order(self._late),
             self._before, self._after, self._passed,
-            frozenset(plan for plan, run in self._first.items() if run.slot is None),
+            frozenset(plan for plan, run in self._first.items() if run.slot is None), tuple(self._plans),
         )  # fmt: skip
 
     def _sort_in(self, run: LoggedRun) -> None:

@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
+from evidence.plans import LoggedStatement, PlanEvent
 from muster.cadence.spec import Cadence
 from muster.cadence.wording import words_of
 from muster.cards import PlanCard
@@ -20,10 +22,12 @@ from muster.package.log import Log, LoggedRun, written
 from muster.package.owed import Mark, is_open, owed
 from muster.package.period import Period
 from muster.package.rows import OPEN, Row, Several, in_order, row_of, row_without_record
-from muster.package.sealed import Reading
+from muster.package.sealed import Reading, cadence_in
 from muster.quantity import count_of
 
 SCHEMA = "muster.population/1"
+LOG, LEDGER = "log", "ledger"
+"""Whose word it is when a plan began and ended: the log's is signed, and was entered when its entry says."""
 _INSTANT = timedelta(microseconds=1)
 
 
@@ -41,8 +45,12 @@ class PlanAccount:
     controls: tuple[str, ...]
     """Those that the plan names, as its file or its newest record says."""
     since: datetime | None
-    """Its slots count from here; `None` where no ledger says."""
+    """Its slots count from here; `None` where neither log nor ledger says."""
+    since_known_by: str | None
+    """`log` or `ledger`: whose word it is."""
     retired_at: datetime | None
+    retired_known_by: str | None
+    """The same; the ledger's alone is vouched for by nobody."""
     counts: Mapping[str, int]
     """Rows by outcome."""
 
@@ -57,7 +65,9 @@ class PlanAccount:
             "name": self.name,
             "owner": self.owner,
             "retiredAt": written(self.retired_at) or None,
+            "retiredKnownBy": self.retired_known_by,
             "since": written(self.since) or None,
+            "sinceKnownBy": self.since_known_by,
         }
 
 
@@ -128,10 +138,13 @@ def build_population(
     plans: Sequence[PlanCard],
     standings: Sequence[Standing],
     as_of: datetime | None = None,
+    statements: Mapping[str, Sequence[LoggedStatement]] = MappingProxyType({}),
 ) -> Population:
     """Join what the log, the bundles (by key), the plans' files and the ledger say.
 
-    `as_of` is until when due times are owed a record: later than the newest entry where nothing was logged since.
+    When a plan began and ended, the log's `statements` (by plan) say before the ledger does; a plan that the log enrols
+    and nobody retired is owed its slots, though its file and the ledger are gone. `as_of` is until when due times are
+    owed a record: later than the newest entry where nothing was logged since.
     """
     as_of = max(as_of or log.made_at, log.made_at)
     several = Several((*log.runs, *log.late))
@@ -142,8 +155,8 @@ def build_population(
     cards, known = {card.name: card for card in plans}, {standing.plan: standing for standing in standings}
     rows: list[Row] = []
     accounts = []
-    for name in sorted(by_plan.keys() | cards.keys() | known.keys()):
-        part = _OfPlan(name, cards.get(name), known.get(name), by_plan.get(name, []))
+    for name in sorted(by_plan.keys() | cards.keys() | known.keys() | statements.keys()):
+        part = _OfPlan(name, cards.get(name), known.get(name), by_plan.get(name, []), statements.get(name, ()))
         found = [*part.rows, *part.without_record(log, readings, period, as_of)]
         accounts.append(part.account(found))
         rows += found
@@ -166,21 +179,25 @@ class _OfPlan:
     card: PlanCard | None
     standing: Standing | None
     rows: list[Row]
+    statements: Sequence[LoggedStatement] = ()
+    """What the log says of it, in order."""
 
     def without_record(
         self, log: Log, readings: Mapping[str, Reading], period: Period, as_of: datetime
     ) -> Iterator[Row]:
         """Due times that have no entry."""
         taken = {row.scheduled_at for row in self.rows}
-        for slot in owed(self._marks(log, readings, as_of), period, as_of):
-            if slot.at not in taken:
-                yield row_without_record(self.name, slot.at, is_open=is_open(slot, as_of))
+        for marks in self._spans(log, readings, as_of):
+            for slot in owed(marks, period, as_of):
+                if slot.at not in taken:
+                    yield row_without_record(self.name, slot.at, is_open=is_open(slot, as_of))
 
     def account(self, rows: Iterable[Row]) -> PlanAccount:
         """The plan in short."""
         cadence = self._cadence
         sealed = next((row.sealed for row in reversed(self.rows) if row.sealed), None)
-        told = self.card or sealed
+        told = self.card or sealed or (self.statements[-1].said if self.statements else None)
+        (since, since_by), (retired_at, retired_by) = self._begin, self._end
         return PlanAccount(
             name=self.name,
             kind=told.kind if told else "",
@@ -188,10 +205,61 @@ class _OfPlan:
             cadence=words_of(cadence) if cadence else "",
             longest_gap=cadence.gaps.longest if cadence else None,
             controls=told.controls if told else (),
-            since=self.standing.since if self.standing else None,
-            retired_at=self.standing.retired_at if self.standing else None,
+            since=since,
+            since_known_by=since_by,
+            retired_at=retired_at,
+            retired_known_by=retired_by,
             counts=Counter(row.outcome for row in rows),
         )
+
+    @property
+    def _begin(self) -> tuple[datetime | None, str | None]:
+        """When its slots began to count, and who says so."""
+        if self.statements:
+            return self.statements[0].moment, LOG
+        since = self.standing.since if self.standing else None
+        return since, LEDGER if since else None
+
+    @property
+    def _end(self) -> tuple[datetime | None, str | None]:
+        """When it was retired, and who says so. The ledger's word is not heard of a plan that was enrolled since."""
+        last = self.statements[-1] if self.statements else None
+        if last and last.said.event is PlanEvent.RETIRED:
+            return last.moment, LOG
+        retired_at = self.standing.retired_at if self.standing else None
+        if retired_at is None or (last and last.said.at and retired_at < last.said.at):
+            return None, None
+        return retired_at, LEDGER
+
+    def _spans(self, log: Log, readings: Mapping[str, Reading], as_of: datetime) -> Iterator[list[Mark]]:
+        """The times in which it was owed slots, each with the moments in it at which the cadence is known."""
+        if not self.statements:
+            yield self._marks(log, readings, as_of)
+            return
+        beside = [self._mark_beside(runs, readings) for runs in (log.before, log.after)]
+        told = self._marks_told(log.began_at)
+        marks = sorted([*filter(None, beside), *self._marks_within(), *told], key=lambda mark: mark.at)
+        for end, cadence in self._ends():
+            ended, marks = [mark for mark in marks if mark.at <= end], [mark for mark in marks if mark.at > end]
+            if ended:
+                yield [*ended, Mark(end, cadence or ended[-1].cadence)]
+        is_going_on = self._end[0] is None or (self.standing is not None and self.standing.retired_at is None)
+        if marks:
+            yield [*marks, Mark(as_of + _INSTANT, marks[-1].cadence)] if is_going_on else marks
+
+    def _marks_told(self, began_at: datetime) -> Iterator[Mark]:
+        """Of enrolments and changes. What was due before the log began it cannot tell."""
+        for one in self.statements:
+            if one.said.event is not PlanEvent.RETIRED and (cadence := cadence_in(one.said.cadence)):
+                yield Mark(max(one.moment, began_at), cadence)
+
+    def _ends(self) -> Iterator[tuple[datetime, Cadence | None]]:
+        for one in self.statements:
+            if one.said.event is PlanEvent.RETIRED:
+                yield one.moment, cadence_in(one.said.cadence)
+        retired_at, by = self._end
+        if retired_at and by == LEDGER:
+            yield retired_at, self._ledger_cadence
 
     def _marks(self, log: Log, readings: Mapping[str, Reading], as_of: datetime) -> list[Mark]:
         """Moments at which the cadence is known, in order."""
@@ -230,4 +298,6 @@ class _OfPlan:
             return self.card.cadence()
         if ledger := self._ledger_cadence:
             return ledger
-        return next((row.sealed.cadence for row in reversed(self.rows) if row.sealed and row.sealed.cadence), None)
+        sealed = (row.sealed.cadence for row in reversed(self.rows) if row.sealed)
+        told = (cadence_in(one.said.cadence) for one in reversed(self.statements))
+        return next(filter(None, (*sealed, *told)), None)

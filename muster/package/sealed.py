@@ -9,12 +9,10 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
-
-from pydantic import ValidationError
 
 from evidence import bag
 from evidence.envelope import open_envelope
@@ -22,12 +20,14 @@ from evidence.errors import EvidenceError
 from evidence.statement import PredicateType, parse_object, predicate_of
 from evidence.verify import PACKAGE_LIMITS, ArchiveDamaged, Limits, Member, read_archive
 from muster.cadence.spec import RECORDED, Cadence
+from muster.cadence.ticks import next_tick
 from muster.package.log import LoggedRun, written
 from muster.verdict import Verdict
 
 _JOURNAL = f"{bag.PAYLOAD}journal.jsonl"
 _SUMMARY = f"{bag.PAYLOAD}summary.json"
 _LIMITS = Limits()
+_ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 _MOST_AGAINST = 20
 """Findings that are kept of a run; the others are in its bundle."""
 
@@ -202,7 +202,7 @@ def _quarrels(parts: _Parts, predicate: Mapping[str, Any], logged: LoggedRun) ->
 def _sealed_run(predicate: Mapping[str, Any], parts: _Parts) -> SealedRun:
     opening = _object((parse_object(parts.opening) or {}).get("body"))
     plan, unrun = _object(opening.get("plan")), _object(opening.get("unrun"))
-    cadence = _cadence_in(plan.get("cadence"))
+    cadence = cadence_in(plan.get("cadence"))
     owner = _text(plan.get("owner"))
     return SealedRun(
         kind=_text(predicate.get("kind")),
@@ -248,7 +248,8 @@ def _against(predicate: Mapping[str, Any]) -> Iterator[Against]:
         yield Against(_text(each.get("check")), _text(each.get("verdict")), _text(each.get("seen")))
 
 
-def _cadence_in(raw: Any) -> Cadence | None:
+def cadence_in(raw: Any) -> Cadence | None:
+    """The cadence as evidence holds it; `None` where it cannot be read."""
     return _parsed(json.dumps(raw, sort_keys=True)) if isinstance(raw, dict) else None
 
 
@@ -256,9 +257,11 @@ def _cadence_in(raw: Any) -> Cadence | None:
 def _parsed(text: str) -> Cadence | None:
     """Plans have few cadences over the years: each is read once."""
     try:
-        return Cadence.model_validate_json(text, context=RECORDED)
-    except ValidationError:
+        cadence = Cadence.model_validate_json(text, context=RECORDED)
+        next_tick(cadence, _ANY_TIME)  # what was withheld in it names no time any more
+    except ValueError:
         return None
+    return cadence
 
 
 def _text(value: Any) -> str:

@@ -1,6 +1,7 @@
 """Published schemas say what seals say: each real predicate fits its own, and one that was changed does not."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from test_report_samples import ABORTED, FAILED, PASSED, UNDECIDED
 from evidence.envelope import open_envelope
 from evidence.keyring import EVERY_ROLE, Action, Facts, Keyring
 from evidence.keys import ensure_key_pair, load_signer, public_key_of
+from evidence.plans import PlanEvent, PlanStatement
 from evidence.statement import PredicateType, predicate_of
 from muster.sealing import predicate_of as told
 from muster.sealing import test_result_of as result_of
@@ -72,3 +74,27 @@ def test_a_link_fits() -> None:
     link = {"at": at, "key": "shop/shop-1.tar.gz", "to": "auditor", "until": at, "version": "1"}
     schema("link").validate(link)
     assert not schema("link").is_valid(link | {"until": "soon"})
+
+
+def test_plan_statements_fit() -> None:
+    first = PlanStatement(
+        plan="shop",
+        number=0,
+        event=PlanEvent.ENROLLED,
+        at=None,
+        plan_digest="0" * 64,
+        cadence={"cron": "0 3 1 * *"},
+        kind="restore",
+        owner="",
+        controls=("SOC 2 A1.2",),
+        reason="",
+        by="db1",
+        previous=None,
+    )
+    gone = replace(first, event=PlanEvent.RETIRED, number=1, at=datetime(2026, 11, 26, tzinfo=UTC), previous="1" * 64)
+    for said in (first.predicate(), gone.predicate()):
+        schema("plan").validate(said)
+        for change in ({"event": "dreamed"}, {"at": "soon"}, {"more": 1}, {"number": -1}, {"planDigest": "0" * 64}):
+            assert not schema("plan").is_valid(said | change), change
+    assert not schema("plan").is_valid(gone.predicate() | {"previous": None})
+    assert not schema("plan").is_valid(first.predicate() | {"event": "retired"})
