@@ -181,7 +181,7 @@ class Notary:
         longer = _extended(self.store, self.keyring, envelope)
         if longer.envelopes[-1] != envelope:
             raise EvidenceError("another process changed the keyring just now", "look at it, then try again")
-        self.keyring = longer
+        self._know(longer)
         self._enter_keyring()
 
     def _enter_keyring(self) -> None:
@@ -277,10 +277,12 @@ class Notary:
 
     def _take_in_keys(self) -> None:
         """What other processes said of keys since: heads may be signed by a key that was admitted meanwhile."""
-        known = self.keyring
-        self.keyring = _grown(self.store, known)
-        if self.keyring is not known:
-            self.log.trust(self._log_keys())
+        if (keyring := _grown(self.store, self.keyring)) is not self.keyring:
+            self._know(keyring)
+
+    def _know(self, keyring: Keyring) -> None:
+        self.keyring = keyring
+        self.log.trust(self._log_keys())
 
     def _assert_may_sign(self, index: int) -> None:
         """Raises `KeyProblem` unless both our keys count at this entry, by every statement in the store."""

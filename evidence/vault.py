@@ -13,10 +13,11 @@ from evidence import durable
 from evidence.errors import EvidenceError, KeyProblem
 from evidence.keyring import Action, Keyring, Role
 from evidence.keys import PublicKey
-from evidence.log import Entry, Reader, View
+from evidence.log import Entry, Reader, View, parse_head
 from evidence.notary import origin_of, proof_key, read_keyring
 from evidence.receipts import receipt_key
 from evidence.stores import Store
+from evidence.verify import parse_tlog_proof
 
 
 @dataclass(frozen=True)
@@ -54,19 +55,40 @@ class Vault:
     def pull(self, entry: Entry, folder: Path) -> Iterator[tuple[Path, bool]]:
         """Bring a bundle, its receipt and its proof below `folder`, as the store has them.
 
-        Yields each file, and whether it was brought now: what is there already, whole, is not brought again. Raises
-        `EvidenceError` when the store gives other bytes than the entry names.
+        Yields each file, and whether it was brought now: what is there already, whole, is not brought again. A proof
+        under a head whose key was ended before that head is made anew. Raises `EvidenceError` when the store gives
+        other bytes than the entry names.
         """
         bundle = entry.fields["bundle"]
         key = str(bundle["key"])
-        for name in (key, receipt_key(key), proof_key(key)):
-            sha256 = bundle["sha256"] if name == key else None
+        for name, sha256 in ((key, bundle["sha256"]), (receipt_key(key), None)):
             yield folder / name, self._bring(name, folder / name, sha256)
+        proof = folder / proof_key(key)
+        yield proof, self._bring_proof(entry, proof_key(key), proof)
 
     def pull_keys(self, folder: Path) -> Iterator[tuple[Path, bool]]:
         """Bring the keyring, which a verifier needs beside any bundle."""
         for key in self.store.keys("keys/"):
             yield folder / key, self._bring(key, folder / key, None)
+
+    def _bring_proof(self, entry: Entry, key: str, to: Path) -> bool:
+        """A head stands for many entries: a revocation from one of them on voids it for those before that one too."""
+        self._digest_of(key)
+        if self._counts(entry, self.store.read(key)):
+            return self._bring(key, to, None)
+        if to.is_file() and self._counts(entry, to.read_bytes()):
+            return False
+        durable.make_folders(to.parent)
+        durable.write(to, self.view.prove(entry.index))
+        return True
+
+    def _counts(self, entry: Entry, proof: bytes) -> bool:
+        """Whether it is the entry's proof, and its head was signed by a key that counted at the last entry under it."""
+        parsed = parse_tlog_proof(proof)
+        head = parse_head(parsed.checkpoint) if parsed else None
+        if parsed is None or head is None or parsed.extra != entry.content:
+            return False
+        return head.is_signed_by(self.keyring.trusted(Role.LOG, head.size - 1))
 
     def _bring(self, key: str, to: Path, sha256: str | None) -> bool:
         expected = sha256 or self._digest_of(key)

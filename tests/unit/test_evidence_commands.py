@@ -146,7 +146,8 @@ def test_a_revoked_key_s_later_seals_count_no_more(home: Path, run: Run) -> None
     first = run("evidence", "keys").split()[0]
     said = run("evidence", "revoke", first[:12], "--reason", "stolen", "--from-entry", "3")
     assert "It was the pinned key" in said
-    assert "Verified" in verified(run, "shop-1")
+    assert "Verified" in verified(run, "shop-1"), "its proof is made anew: the head in the store's names entry 3 too"
+    assert json.loads(run("evidence", "pull", "shop-1", "--output", "here", "--json"))["brought"] == 0
     assert "do not rely" in verified(run, "shop-3", code=1)
     assert "is not the beginning of one key" in run("evidence", "revoke", "zz", "--reason", "x", code=64)
 

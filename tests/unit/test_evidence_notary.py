@@ -22,8 +22,9 @@ from evidence.receipts import parse_receipt
 from evidence.sealed import NotSealed
 from evidence.slots import slot_key
 from evidence.statement import PredicateType, utc
-from evidence.stores import Store, open_store
+from evidence.stores import S3Store, Store, open_store
 from evidence.verify import check_inclusion, leaf_hash, parse_checkpoint, parse_note, parse_tlog_proof
+from tests.paper_s3 import PaperS3
 
 START = datetime(2026, 11, 26, 5, tzinfo=UTC)
 Make = Callable[..., Any]
@@ -178,10 +179,10 @@ def test_killed_at_any_write_it_is_finished_by_asking_again(
     pytest.fail("it never came to its end")
 
 
-@pytest.fixture
-def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no power is cut, nothing has to wait for the disk."""
-    monkeypatch.setattr("os.fsync", lambda _: None)
+def in_memory() -> Store:
+    """A store that is quick, with nothing in it."""
+    paper: Any = PaperS3()
+    return S3Store(paper, "evidence", "", None, "COMPLIANCE", Clock())
 
 
 class DyingAnywhere:
@@ -315,17 +316,16 @@ def odd_of(store: Store, signer: Make, number: int, says: dict[str, Any]) -> tup
     return key, sealed.path
 
 
-@pytest.mark.usefixtures("unsynced")
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("keys", [("first",), ("first", "log")], ids=["one key", "a log key of its own"])
 def test_killed_at_any_operation_a_backlog_is_finished_by_asking_again(
-    tmp_path: Path, signer: Make, bundle: Make, after: bool, keys: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    signer: Make, bundle: Make, after: bool, keys: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also in another order, and with one more: what was claimed in a batch is in the log once, as it was claimed."""
     monkeypatch.setattr(notary_room, "MOST_AT_ONCE", 2)
     hands = [signer(name) for name in keys]
     for at in range(1, 300):
-        store = open_store(str(tmp_path / f"store-{at}"))
+        store = in_memory()
         backlog = backlog_of(store, bundle, 1, 2, 3)
         try:
             notary_of(DyingAnywhere(store, at, after=after), *hands).enter_all(backlog)
@@ -359,14 +359,13 @@ class Interrupted(DyingAnywhere):
         return act
 
 
-@pytest.mark.usefixtures("unsynced")
 def test_two_notaries_with_one_backlog_enter_each_bundle_once(
-    tmp_path: Path, signer: Make, bundle: Make, monkeypatch: pytest.MonkeyPatch
+    signer: Make, bundle: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second enters all of its share before any operation of the first: no order loses or doubles one."""
     monkeypatch.setattr(notary_room, "MOST_AT_ONCE", 2)
     for at in range(1, 300):
-        store = open_store(str(tmp_path / f"store-{at}"))
+        store = in_memory()
         first, shared, second = backlog_of(store, bundle, 1, 2, 3)
         notary_of(store, signer())
         came: list[dict[str, EvidenceError]] = []
@@ -405,8 +404,10 @@ def kept_in(store: Store) -> tuple[int, int]:
     return len(sizes), sum(sizes)
 
 
-@pytest.mark.usefixtures("unsynced")
-def test_a_backlog_costs_a_small_part_of_what_one_by_one_costs(tmp_path: Path, signer: Make, bundle: Make) -> None:
+def test_a_backlog_costs_a_small_part_of_what_one_by_one_costs(
+    tmp_path: Path, signer: Make, bundle: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.fsync", lambda _: None)
     stores = [open_store(str(tmp_path / name)) for name in ("one", "all")]
     backlogs = [backlog_of(store, bundle, *range(300)) for store in stores]
     one, many = (notary_of(store, signer()) for store in stores)
