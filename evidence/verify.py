@@ -667,6 +667,7 @@ PUT_RECEIPT = "urn:muster:put-receipt:v1"
 KEY_STATEMENT = "urn:muster:key:v1"
 PROBE = "urn:muster:probe:v1"
 LINK = "urn:muster:link:v1"
+PLAN_STATEMENT = "urn:muster:plan:v1"
 
 _ENVELOPE: Form = {"payload": _TEXT, "payloadType": _TEXT, "signatures": _LIST}
 _SIGNATURE: Form = {"keyid": _TEXT, "sig": _TEXT}
@@ -2205,6 +2206,21 @@ class Row(NamedTuple):
             yield "it has other times than its entry"
 
 
+class PlanRow(NamedTuple):
+    """What the population tells of a plan."""
+
+    retired_at: datetime | None
+    longest_gap: timedelta | None
+    """Between two of its due times."""
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> PlanRow:
+        """As far as it can be read: what is told here is compared, and nothing rests on it."""
+        seconds: Any = value.get("longestGapSeconds")
+        is_span = type(seconds) in (int, float) and 0 < seconds < 1e10
+        return cls(parse_time(value.get("retiredAt")), timedelta(seconds=seconds) if is_span else None)
+
+
 class Population(NamedTuple):
     """The due times of a period, and what became of them."""
 
@@ -2212,6 +2228,8 @@ class Population(NamedTuple):
     until: datetime
     made_at: datetime
     rows: tuple[Row, ...]
+    plans: Mapping[str, PlanRow] | None = None
+    """What it tells of each plan; `None` where it tells of none."""
 
     def of(self, where: str) -> tuple[Row, ...]:
         """The rows of one list."""
@@ -2236,7 +2254,10 @@ def parse_population(content: bytes) -> Population | str:
     since, until, made_at = times
     if since is None or until is None or made_at is None or until < since:
         return "its period is none"
-    return Population(since, until, made_at, tuple(rows))
+    told = value.get("plans")
+    plans = [each for each in told if has_form(each, {"name": _TEXT}, more=True)] if isinstance(told, list) else []
+    named = {each["name"]: PlanRow.of(each) for each in plans}
+    return Population(since, until, made_at, tuple(rows), named if isinstance(told, list) else None)
 
 
 def _parse_row(where: str, value: Any) -> Row | None:
@@ -2297,6 +2318,8 @@ class Record(NamedTuple):
     receipt: Receipt | None
     remark: str
     """What a probe of the store showed."""
+    word: PlanWord | None = None
+    """What it says if it is a statement about a plan."""
 
 
 class Anchor(NamedTuple):
@@ -2518,7 +2541,10 @@ class Package:
         receipt = parse_receipt(said, signer) if said.kind == PUT_RECEIPT else None
         if said.kind == PUT_RECEIPT and receipt is None:
             self.wrong.add(check, f"{name} is a receipt that has not its one form")
-        return Record(said.kind, signer, receipt, _probed(said.predicate) if said.kind == PROBE else "")
+        word = parse_plan_word(said) if said.kind == PLAN_STATEMENT else None
+        if said.kind == PLAN_STATEMENT and word is None:
+            self.wrong.add("plans", f"{name} is a statement about a plan that has not its one form")
+        return Record(said.kind, signer, receipt, _probed(said.predicate) if said.kind == PROBE else "", word)
 
     def _small(self, check: str, reader: Reader) -> bytes:
         content = reader.read(_SMALL + 1)
@@ -2582,6 +2608,111 @@ def entry_lines(source: Source, limits: Limits, digest: str) -> Iterator[bytes]:
             return
 
 
+_ENROLLED, _CHANGED, _RETIRED = "enrolled", "changed", "retired"
+_PLAN: Form = {
+    "at": _TEXT_OR_NULL, "by": _TEXT, "cadence": _OBJECT, "controls": _LIST, "event": _TEXT, "kind": _TEXT,
+    "number": _NUMBER, "owner": _TEXT, "plan": _TEXT, "planDigest": _OBJECT, "previous": _TEXT_OR_NULL, "reason": _TEXT,
+}  # fmt: skip
+
+
+class PlanWord(NamedTuple):
+    """A statement about a plan, as read."""
+
+    plan: str
+    event: str
+    number: int
+    previous: str | None
+    at: datetime | None
+
+
+def parse_plan_word(said: Statement) -> PlanWord | None:
+    """What a statement says of a plan, or `None` when it is not in its one form."""
+    body = said.predicate
+    if not has_form(body, _PLAN) or not has_form(body["planDigest"], {"sha256": _TEXT}):
+        return None
+    at, event = parse_time(body["at"]), body["event"]
+    is_written = body["at"] is None or (at is not None and write_time(at) == body["at"])
+    if not is_written or event not in (_ENROLLED, _CHANGED, _RETIRED) or body["number"] < 0:
+        return None
+    if dict(said.subjects) != {f"{body['plan']}.yaml": body["planDigest"]["sha256"]}:
+        return None
+    return PlanWord(body["plan"], event, body["number"], body["previous"], at)
+
+
+class PlanLife(NamedTuple):
+    """What the log said last of a plan."""
+
+    word: PlanWord
+    digest: str
+    """SHA-256 (hex) of the statement's envelope."""
+    moment: datetime
+    """When that was: as it says, or when it was logged."""
+    enrolled_at: datetime
+
+
+class Lives:
+    """Plans as the log tells of them, statement after statement, beside what the population tells."""
+
+    def __init__(self, wrong: Findings) -> None:
+        self._wrong = wrong
+        self.known: dict[str, PlanLife] = {}
+        self.late: list[str] = []
+
+    def take(self, entry: Entry, digest: str, word: PlanWord) -> None:
+        """The next statement."""
+        before = self.known.get(word.plan)
+        expected = (before.word.number + 1, before.digest) if before else (0, None)
+        is_enrolled = before is not None and before.word.event != _RETIRED
+        if (word.number, word.previous) != expected or (word.event == _ENROLLED) == is_enrolled:
+            self._wrong.add("plans", f"{word.plan}: entry {entry.index} does not follow what was said of it before")
+        moment = word.at or entry.logged_at
+        if moment - entry.logged_at > _CLOCKS:
+            self._wrong.add("plans", f"{word.plan}: entry {entry.index} tells of a time after it was logged")
+        if word.event == _RETIRED and entry.logged_at - moment > _LATE:
+            told = f"{word.plan} was retired at {write_time(moment)}, logged {entry.logged_at - moment} later"
+            self.late.append(f"{told}: until then only its ledger vouched for that")
+        enrolled_at = moment if word.event == _ENROLLED or before is None else before.enrolled_at
+        self.known[word.plan] = PlanLife(word, digest, moment, enrolled_at)
+
+    def finish(self, population: Population) -> None:
+        """What the log tells of plans is what the population tells."""
+        for plan, life in sorted(self.known.items()) if population.plans is not None else ():
+            told = (population.plans or {}).get(plan)
+            if told is None:
+                self._wrong.add("plans", f"{plan} is in the log, and population.json does not tell of it")
+            elif life.word.event == _RETIRED and told.retired_at != life.moment:
+                self._wrong.add("plans", f"{plan} was retired at another time than population.json tells")
+
+    def remarks(self, population: Population | None) -> list[str]:
+        """Plans whose end is not vouched for, and what was told late."""
+        open_ended = sorted(self._open_ended(population)) if population else []
+        return [*_shortened(open_ended, "more plans, whose end is not vouched for"), *_shortened(self.late, "more")]
+
+    def _open_ended(self, population: Population) -> Iterator[str]:
+        end = min(population.until, population.made_at)
+        newest: dict[str, datetime] = {}
+        for row in (*population.of("slots"), *population.of("open")):
+            if row.scheduled_at:
+                newest[row.plan] = max(row.scheduled_at, newest.get(row.plan, row.scheduled_at))
+        for plan, told in (population.plans or {}).items():
+            life = self.known.get(plan)
+            if life and life.word.event == _RETIRED:
+                continue
+            last = newest.get(plan, life.enrolled_at if life else None)
+            if told.retired_at:
+                when = write_time(told.retired_at)
+                yield f"{plan} is said to be retired at {when}, and the log does not say so: its end is not vouched for"
+            elif last and told.longest_gap and end - max(last, population.since) > told.longest_gap + _LATE:
+                when = write_time(last)
+                yield f"{plan} was due until {when}, and the log retires it never: its end is not vouched for"
+
+
+def _shortened(texts: Sequence[str], more: str) -> list[str]:
+    """The first few, and how many more there are."""
+    told = [text[:_LONGEST] for text in texts[:_SHOWN]]
+    return [*told, f"and {len(texts) - _SHOWN} {more}"] if len(texts) > _SHOWN else told
+
+
 class Walk:
     """One pass along the entries, beside what the package holds."""
 
@@ -2603,6 +2734,9 @@ class Walk:
         self.newest: datetime | None = None
         self.late: list[str] = []
         self.probes: list[str] = []
+        self.lives = Lives(package.wrong)
+        self.unknown: Counter[str] = Counter()
+        """Records of kinds that came after this verifier."""
         self.outcomes: Counter[str] = Counter()
         self._compare_root()
 
@@ -2712,12 +2846,12 @@ class Walk:
         if kind == KEY_STATEMENT:
             return self._take_key(entry.index, key, digest)
         record = self._package.records.get(digest)
-        if key != f"records/{digest}.dsse.json" or kind not in (PUT_RECEIPT, PROBE, LINK):
+        if key != f"records/{digest}.dsse.json":
             self._wrong.add("log", f"entry {entry.index} names a record as no record is named")
+        if kind not in (PUT_RECEIPT, PROBE, LINK, PLAN_STATEMENT):
+            self.unknown[kind] += 1
         if record is None:
-            if self.population and self.population.since <= entry.at < self.population.until:
-                self._wrong.add("records", f"{key} is not here: entry {entry.index} names it")
-            return None
+            return self._miss_record(entry, key, kind)
         self._seen.add(digest)
         if record.kind != kind:
             self._wrong.add("records", f"{key} is of another kind than entry {entry.index} says")
@@ -2726,7 +2860,16 @@ class Walk:
             self.later.append((entry.index, record.receipt))
         if record.remark:
             self.probes.append(record.remark[:_LONGEST])
+        if record.word:
+            self.lives.take(entry, digest, record.word)
         return None
+
+    def _miss_record(self, entry: Entry, key: str, kind: str) -> None:
+        """What was said of plans is there from the beginning of the log on; other records are of the period."""
+        if kind == PLAN_STATEMENT:
+            self._wrong.add("plans", f"{key} is not here: entry {entry.index} names it")
+        elif self.population and self.population.since <= entry.at < self.population.until:
+            self._wrong.add("records", f"{key} is not here: entry {entry.index} names it")
 
     def _take_key(self, index: int, key: str, digest: str) -> None:
         number = self._keys_logged
@@ -2753,6 +2896,7 @@ class Walk:
         wrong.add("population", *(f"{row}: entry {index} is no run of the log" for index, row in self._rows.items()))
         if self.population:  # without it nothing is known to be of the period
             self._find_spare()
+            self.lives.finish(self.population)
         lost = (digest for digest in package.records if digest not in self._seen)
         wrong.add("records", *(f"records/{digest} is named by no entry" for digest in lost))
         if self._keys_logged < len(package.envelopes):
@@ -3066,6 +3210,11 @@ _PACKAGE_RULES = {
             "a record was dropped or changed, or a lock was shortened or downgraded since",
         ),
         Rule(
+            "plans",
+            "all that the log says of plans is here, begins with an enrolment, and goes on from there",
+            "a plan was hidden, or its end was made up",
+        ),
+        Rule(
             "population",
             "every due time of the period has one sealed record, and every run of the period is told",
             "a run was hidden, told otherwise than it was, or never sealed",
@@ -3170,6 +3319,9 @@ def _conclude(package: Package, contents: Contents, walk: Walk) -> Iterator[Proo
         "anchors": _judge_anchors(package, walk),
         "witnesses": _judge_witnesses(package),
     }
+    if not walk.lives.known:
+        why = "the log says nothing of plans: since when and until when each was due is told by who made the package"
+        unmade["plans"] = (why, False)
     if package.given.before is None:
         why = "no older package was given (--before): whether the log was written anew since is not known"
         unmade["previous"] = (why, False)
@@ -3329,6 +3481,9 @@ def _remarks(package: Package, walk: Walk) -> tuple[str, ...]:
     if locks["GOVERNANCE"]:
         told.append(f"{locks['GOVERNANCE']} bundles lie under a lock that an administrator may lift (GOVERNANCE)")
     told += walk.probes[-_SHOWN:]
+    told += walk.lives.remarks(walk.population)
+    for kind, count in sorted(walk.unknown.items())[:_SHOWN]:
+        told.append(f"{count} records of the kind {kind[:_LONGEST]!r} came after this verifier: only their seals count")
     for who, count in sorted(package.unknown.items()):
         told.append(f"{count} time-stamps by {who} show nothing: its certificate was not given (--tsa-cert)")
     return (*told, *_ranges(package, walk.size), *_NOT_COMPARED)
