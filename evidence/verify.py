@@ -2846,7 +2846,7 @@ class Walk:
         if kind == KEY_STATEMENT:
             return self._take_key(entry.index, key, digest)
         record = self._package.records.get(digest)
-        if key != f"records/{digest}.dsse.json":
+        if key != f"records/{digest}.dsse.json" or kind in (DRILL_RUN, TEST_RESULT_TYPE, PACKAGE_TYPE):
             self._wrong.add("log", f"entry {entry.index} names a record as no record is named")
         if kind not in (PUT_RECEIPT, PROBE, LINK, PLAN_STATEMENT):
             self.unknown[kind] += 1

@@ -192,7 +192,7 @@ def test_a_retirement_that_no_key_of_the_time_signed_is_caught(
     ],
 )
 def test_a_statement_that_does_not_follow_is_caught(period: Told, auditor: Auditor, change: dict[str, Any]) -> None:
-    told = {"event": RETIRED, "at": day(2), "logged_at": day(2)} | change
+    told: dict[str, Any] = {"event": RETIRED, "at": day(2), "logged_at": day(2)} | change
     period.tell(**told)
     assert "plans" in auditor.failed(period.with_plans(retiredAt=utc(day(2))))
 
