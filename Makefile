@@ -31,6 +31,7 @@ test: .venv/.test
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/pytest -n 2 --dist loadfile --ignore-glob='*/real/test_*spark*' --ignore-glob='*/real/test_*cutover*'
+	.venv/bin/python -m tests.fuzz --seconds 60
 	.venv/bin/pytest -n 1 $(wildcard tests/real/test_*cutover*.py tests/real/test_*spark*.py)
 
 # Every parser of foreign bytes, for SECONDS in all; what is found is kept in tests/fuzz/found.

@@ -1,13 +1,17 @@
 """Fuzzes every target for a while, each in a process of its own: `python -m tests.fuzz [--seconds N] [TARGET ...]`.
 
-Exit code 0 when nothing was found, 1 when something was, 64 when it could not begin. What was found is left in
-`tests/fuzz/found/TARGET/`: once the parser is mended, keep it there, and every run of the test suite tries it again.
+As many run at once as there are cores. Exit code 0 when nothing was found, 1 when something was, 64 when it could not
+begin. What was found is left in `tests/fuzz/found/TARGET/`: once the parser is mended, keep it there, and every run of
+the test suite tries it again.
 """
 
 import argparse
+import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +32,7 @@ def main() -> int:
     """Run the targets that are named, or all."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Fuzz the parsers of foreign bytes.")
     parser.add_argument("--seconds", type=int, default=60, help="for all targets together")
+    parser.add_argument("--found", type=Path, default=FOUND, help="where what is found is left")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
     asked = parser.parse_args()
     names = asked.targets or list(TARGETS)
@@ -35,13 +40,15 @@ def main() -> int:
         parser.exit(64, f"no such target: {', '.join(sorted(unknown))}\n")
     if find_spec("atheris") is None:
         parser.exit(64, "atheris is not installed\n  -> pip install 'muster[fuzz]'\n")
-    each = max(1, asked.seconds // len(names))
-    return 0 if all([_fuzz(name, each) for name in names]) else 1  # each is run, whatever the others find
+    workers = os.cpu_count() or 1
+    fuzz = partial(_fuzz, asked.found, max(1, asked.seconds * workers // len(names)))
+    with ThreadPoolExecutor(workers) as pool:
+        return 0 if all(list(pool.map(fuzz, names))) else 1  # each is run, whatever the others find
 
 
-def _fuzz(name: str, seconds: int) -> bool:
+def _fuzz(found: Path, seconds: int, name: str) -> bool:
     """Whether nothing was found."""
-    (FOUND / name).mkdir(parents=True, exist_ok=True)
+    (found / name).mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="fuzz-") as folder:
         for number, seed in enumerate(TARGETS[name].seeds()):
             (Path(folder) / f"seed-{number}").write_bytes(seed)
@@ -50,7 +57,7 @@ def _fuzz(name: str, seconds: int) -> bool:
             "timeout": _HANG,
             "rss_limit_mb": _MEMORY,
             "max_len": _LONGEST,
-            "artifact_prefix": f"{FOUND / name}/",
+            "artifact_prefix": f"{found / name}/",
         }
         done = subprocess.run(
             [
@@ -66,17 +73,17 @@ def _fuzz(name: str, seconds: int) -> bool:
             errors="replace",
             check=False,
         )
-    return _tell(name, done)
+    return _tell(name, found / name, done)
 
 
-def _tell(name: str, done: "subprocess.CompletedProcess[str]") -> bool:
+def _tell(name: str, found: Path, done: "subprocess.CompletedProcess[str]") -> bool:
     ended = _DONE.search(done.stderr)
     if done.returncode == 0 and ended:
         print(f"{name:18} nothing found: {int(ended[1]):>9,} inputs, {int(ended[2]):>5,} places reached", flush=True)
-        if not any((FOUND / name).iterdir()):
-            (FOUND / name).rmdir()
+        if not any(found.iterdir()):
+            found.rmdir()
         return True
-    print(f"{name:18} FOUND, see {FOUND / name}\n{done.stdout[-4000:]}\n{done.stderr[-1000:]}", flush=True)
+    print(f"{name:18} FOUND, see {found}\n{done.stdout[-4000:]}\n{done.stderr[-1000:]}", flush=True)
     return False
 
 

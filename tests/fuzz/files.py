@@ -21,7 +21,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 def _tar(content: bytes) -> bool:
     """The archive inside: `content` is put into a sound gzip stream."""
-    return _archive(_stored(content), content)
+    return _archive(stored(content), content)
 
 
 def _archive(packed: bytes, inside: bytes | None = None) -> bool:
@@ -32,14 +32,20 @@ def _archive(packed: bytes, inside: bytes | None = None) -> bool:
             again += (verify.tar_header(name, size) or b"") + b"".join(pieces) + bytes(-size % verify.TAR_BLOCK)
     except verify.ArchiveDamaged:
         return False
-    return is_one_form(gzip.decompress(packed) if inside is None else inside, again + verify.TAR_END)
+    return is_one_form(unzipped(packed) if inside is None else inside, again + verify.TAR_END)
 
 
-def _stored(content: bytes) -> bytes:
+def stored(content: bytes) -> bytes:
+    """These bytes in a sound gzip stream of the one form that leaves no choice."""
     blocks = [content[at : at + verify.STORED_BLOCK] for at in range(0, len(content), verify.STORED_BLOCK)] or [b""]
     head = [struct.pack("<BHH", one is blocks[-1], len(one), len(one) ^ 0xFFFF) for one in blocks]
     body = b"".join(head + one for head, one in zip(head, blocks, strict=True))
     return verify.STORED_HEADER + body + verify.gzip_trailer(zlib.crc32(content), len(content))
+
+
+def unzipped(packed: bytes) -> bytes:
+    """What lies in a gzip stream."""
+    return gzip.decompress(packed)
 
 
 def _tars() -> list[bytes]:
@@ -68,7 +74,7 @@ def _bundle(content: bytes) -> bool:
 
 def _bundle_inside(content: bytes) -> bool:
     """The same past the gzip stream, whose checksum would turn back nearly all that the fuzzer makes."""
-    return _passes(_stored(content)) and is_one_form(content, gzip.decompress(_golden_bundle()))
+    return _passes(stored(content)) and is_one_form(content, unzipped(_golden_bundle()))
 
 
 def _passes(content: bytes) -> bool:
@@ -108,8 +114,8 @@ def _token(content: bytes) -> bool:
 
 TARGETS = (
     Target("tar", _tar, _tars),
-    Target("archive", _archive, lambda: [_golden_bundle(), *map(_stored, _tars())]),
+    Target("archive", _archive, lambda: [_golden_bundle(), *map(stored, _tars())]),
     Target("bundle", _bundle, lambda: [_golden_bundle()]),
-    Target("bundle-inside", _bundle_inside, lambda: [gzip.decompress(_golden_bundle())]),
+    Target("bundle-inside", _bundle_inside, lambda: [unzipped(_golden_bundle())]),
     Target("token", _token, lambda: [_head_and_token()[1]]),
 )

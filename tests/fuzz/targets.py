@@ -5,7 +5,7 @@ same bytes. Where a signature is checked, only what was truly signed may pass. A
 `FalseAccept`; an exception of any other kind is a crash.
 """
 
-from tests.fuzz import files, merkle, notes, seals
+from tests.fuzz import files, merkle, notes, packages, seals
 
-TARGETS = {target.name: target for room in (notes, merkle, seals, files) for target in room.TARGETS}
+TARGETS = {target.name: target for room in (notes, merkle, seals, files, packages) for target in room.TARGETS}
 """All of them, by name."""

@@ -8,19 +8,14 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from package_paper import AUGUST, JULY, SEPTEMBER, Paper, at, card, contents_of, hostile, quarter, standing
+from package_paper import AUGUST, JULY, SEPTEMBER, Paper, at, card, hostile, quarter, standing
 
 from evidence.statement import canonical
 from evidence.verify import Given, Limits, Proof, Report, check, load_key
-from muster.package.contents import Contents
-from muster.package.controls import controls_json
 from muster.package.inputs import PackageInputs
-from muster.package.jsonfile import pieces
-from muster.package.junit import render_junit
 from muster.package.making import make_package
-from muster.package.oscal import oscal_of
-from muster.package.period import parse_period
-from tests.paper_package import Auditor, Files, Installation, Period, Run
+from tests.paper_forms import told
+from tests.paper_package import Auditor, Installation, Period, Run
 
 CONTROL, OTHER, OWN = "SOC 2 A1.2", "ISO 27001 A.8.13", "internal: our own"
 RUNS = (
@@ -45,30 +40,6 @@ def period(tmp_path: Path) -> Period:
         period.enter_run(run)
     period.files |= told(period, tmp_path)
     return period
-
-
-def told(period: Period, folder: Path) -> Files:
-    bundles = {}
-    for name in [name for name in period.files if name.startswith("runs/")]:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(period.files[name])
-        bundles[name.removeprefix("runs/")] = path
-    inputs = PackageInputs(
-        name=period.name, release="1", period=parse_period("2026-Q3"), entries=period.entries, head=period.head(),
-        verifier=b"", bundles=bundles, muster="1.4.0",
-    )  # fmt: skip
-    return forms_of(contents_of(inputs, folder))
-
-
-def forms_of(contents: Contents) -> Files:
-    documents = {
-        "controls.json": controls_json(contents.population, contents.matrix),
-        "oscal.json": oscal_of(contents),
-        "population.json": contents.population.as_json(),
-    }
-    files = {name: b"".join(pieces(document)) for name, document in documents.items()}
-    return files | {"junit.xml": render_junit(contents).encode()}
 
 
 def forms(report: Report) -> Proof:
