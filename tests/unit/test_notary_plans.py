@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import tarfile
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -22,7 +25,10 @@ from evidence.plans import PlanEvent, follows, parse_plan_statement
 from evidence.statement import PredicateType
 from evidence.stores import DirectoryStore
 from evidence.vault import Vault
+from evidence.verify import verify
 from muster.cards import card_of
+from muster.cli import invoke
+from muster.cli.watch import Watcher
 from muster.ledger import Ledger, open_ledger
 from muster.notary.plans import Memory, Telling, tell_plans
 from muster.opening import Request
@@ -30,6 +36,7 @@ from muster.plan import Plan
 from muster.settings import Settings
 from muster.slots import account_slots
 from muster.verdict import Outcome
+from muster.watch.shelf import Shelf
 from tests.unit.paper import PLAN, bundles_of, paper_conductor, paper_drill, paper_step
 
 HOUR = timedelta(hours=1)
@@ -376,3 +383,79 @@ def test_a_chain_begins_with_an_enrolment_and_goes_on_by_number_and_digest(setti
     back = replace(one, number=2, previous="1" * 64)
     assert follows(back, "1" * 64, gone)
     assert not follows(replace(back, event=PlanEvent.CHANGED), "1" * 64, gone)
+
+
+# --- The commands -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def commanded(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
+    """An installation for commands, with a folder of plans."""
+    for name in [name for name in os.environ if name.startswith("MUSTER_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MUSTER_HOME", str(settings.home))
+    monkeypatch.setenv("MUSTER_STORE", settings.store)
+    monkeypatch.setenv("MUSTER_PLANS", str(tmp_path / "plans"))
+    (tmp_path / "plans").mkdir()
+    raw = plan().model_dump(mode="json", exclude_none=True)
+    (tmp_path / "plans" / "orders.yaml").write_text(yaml.safe_dump(raw))
+    return settings.model_copy(update={"plans": tmp_path / "plans"})
+
+
+def test_accounting_and_watching_tell_the_log_and_a_package_says_whence_it_knows(
+    commanded: Settings, tmp_path: Path
+) -> None:
+    assert invoke(["account"]) == 0
+    assert events(commanded) == [("orders", "enrolled")]
+    (commanded.plans / "orders.yaml").unlink()
+    Watcher(commanded, Shelf(commanded.plans)).go_round()
+    assert events(commanded) == [("orders", "enrolled"), ("orders", "retired")]
+    assert invoke(["evidence", "package", "--release", "v1", "--output", str(tmp_path / "out")]) == 0
+    (package,) = (tmp_path / "out").glob("*.tar.gz")
+    report = verify(package, commanded.public_key_file)
+    assert report.verdict == "pass", report.proofs
+    with tarfile.open(package) as archive:
+        population = json.load(cast("Any", archive.extractfile("v1/data/population.json")))
+    (told_of,) = population["plans"]
+    assert (told_of["sinceKnownBy"], told_of["retiredKnownBy"]) == ("log", "log")
+
+
+def test_a_package_makes_up_for_what_nobody_told(commanded: Settings, ledger: Ledger, tmp_path: Path) -> None:
+    account_slots(paper_conductor(commanded, ledger), [plan()])
+    assert invoke(["evidence", "package", "--release", "v1", "--output", str(tmp_path / "out")]) == 0
+    assert events(commanded) == [("orders", "enrolled")]
+
+
+def test_a_watch_whose_store_is_away_watches_on_and_does_not_ask_at_once_again(
+    commanded: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def away(_settings: Settings, _credentials: object = None) -> Any:
+        asked.append("")
+        raise StoreUnreachable("no answer")
+
+    monkeypatch.setattr("flows.registry.store_of", away)
+    watcher = Watcher(commanded, Shelf(commanded.plans))
+    watcher.go_round_come_what_may()
+    watcher.go_round_come_what_may()
+    assert capsys.readouterr().err.count("plans could not be told to the log, and are later: no answer") == 1
+    assert len(asked) == 1
+    monkeypatch.undo()
+    watcher.tell_plans_from = 0
+    watcher.go_round_come_what_may()
+    assert watcher.plans_fault == ""
+    assert events(commanded) == [("orders", "enrolled")]
+
+
+def test_a_notary_apart_that_shares_the_ledger_tells_it_of_the_runners_plans(
+    commanded: Settings, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account_slots(paper_conductor(commanded, ledger), [plan()])
+    monkeypatch.setenv("MUSTER_HOME", str(tmp_path / "notary"))
+    assert invoke(["notary", "--once"]) == 0
+    notary = commanded.model_copy(update={"home": tmp_path / "notary"})
+    assert events(notary) == []
+    monkeypatch.setenv("MUSTER_LEDGER", commanded.ledger_url)
+    assert invoke(["notary", "--once"]) == 0
+    assert events(notary) == [("orders", "enrolled")]

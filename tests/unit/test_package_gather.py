@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from package_paper import AUGUST, JULY, OCTOBER, PROOF, SEPTEMBER, Paper, alert, at, look, standing
+from package_paper import AUGUST, JULY, MONTHLY, OCTOBER, PROOF, SEPTEMBER, Paper, alert, at, look, standing
 from test_package_making import files_of, told
 
 from evidence.bundle import Sealed
@@ -16,6 +16,7 @@ from evidence.errors import EvidenceError, StoreUnreachable
 from evidence.keys import public_key_of
 from evidence.notary import Hands, Notary
 from evidence.outbox import Outbox
+from evidence.plans import PlanEvent, PlanStatement
 from evidence.statement import PredicateType
 from evidence.stores import DirectoryStore
 from evidence.vault import Vault
@@ -316,3 +317,71 @@ def test_a_package_is_named_by_release_and_period(release: str, period: str | No
 def test_a_release_that_names_no_file_is_refused(release: str) -> None:
     with pytest.raises(EvidenceError):
         package_name(release, None)
+
+
+# --- Plans, as the log tells of them ----------------------------------------------------------------------------------
+
+
+def tell(estate: Estate, event: PlanEvent, moment: datetime, number: int = 0, previous: str | None = None) -> str:
+    """Enter a statement about a plan; the digest of its envelope."""
+    said = PlanStatement(
+        plan="archive",
+        number=number,
+        event=event,
+        at=moment,
+        plan_digest="0" * 64,
+        cadence=MONTHLY.model_dump(mode="json"),
+        kind="restore",
+        owner="platform team",
+        controls=(),
+        reason="",
+        by="db1",
+        previous=previous,
+    )
+    estate.now = max(estate.now, moment)
+    return estate.notary.record(PredicateType.PLAN, said.subjects, said.predicate()).envelope
+
+
+@pytest.fixture
+def enrolled(tmp_path: Path) -> tuple[Estate, str]:
+    """A plan that was enrolled and run until June; the period has yet to come."""
+    estate = Estate(tmp_path)
+    first = tell(estate, PlanEvent.ENROLLED, at("2026-01-20"))
+    for month in (2, 3, 4, 5, 6):
+        estate.run("archive", at(f"2026-{month:02d}-01T03:00"))
+    return estate, first
+
+
+def test_a_plan_that_was_retired_by_the_log_passes_long_after(enrolled: tuple[Estate, str]) -> None:
+    estate, first = enrolled
+    tell(estate, PlanEvent.RETIRED, at("2026-06-15"), 1, first)
+    estate.run("orders", JULY)
+    report = verify(estate.package("v1.4.0", Q3).path, estate.pinned)
+    assert report.verdict == "pass", report
+    assert next(proof.ok for proof in report.proofs if proof.name == "plans") is True
+
+
+def test_a_plan_whose_file_and_ledger_are_gone_fails_by_its_gaps(enrolled: tuple[Estate, str]) -> None:
+    estate, _ = enrolled
+    estate.run("orders", JULY)
+    sealed = estate.package("v1.4.0", Q3)
+    report = verify(sealed.path, estate.pinned)
+    (wrong,) = [proof for proof in report.proofs if proof.ok is False]
+    assert wrong.name == "population"
+    assert "archive 2026-08-01T03:00:00Z: due, and nothing was sealed" in wrong.seen
+    plans = {plan["name"]: plan for plan in told(files_of(sealed.path), "population.json")["plans"]}
+    assert (plans["archive"]["sinceKnownBy"], plans["archive"]["retiredAt"]) == ("log", None)
+
+
+def test_every_statement_is_in_the_package_whenever_it_was_made(enrolled: tuple[Estate, str]) -> None:
+    estate, first = enrolled
+    estate.run("orders", JULY)
+    assert f"data/records/{first}.dsse.json" in files_of(estate.package("v1.4.0", Q3).path)
+
+
+def test_a_statement_that_was_deleted_from_the_store_is_missed(enrolled: tuple[Estate, str]) -> None:
+    estate, first = enrolled
+    estate.run("orders", JULY)
+    (estate.folder / "store" / "records" / f"{first}.dsse.json").unlink()
+    report = verify(estate.package("v1.4.0", Q3).path, estate.pinned)
+    assert [proof.name for proof in report.proofs if proof.ok is False] == ["plans"]
