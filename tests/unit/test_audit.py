@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from evidence.audit import Audit, Fault, Finding, audit, judge
 from evidence.errors import StoreUnreachable
 from evidence.keys import PublicKey, ensure_key_pair, load_public, load_signer
+from evidence.log import Bundle, Entry, ForkAlarm, package_draft, record_draft
+from evidence.log.entries import make_entry
 from evidence.places import is_bundle, is_place, is_written_once
 from evidence.receipts import PutReceipt, receipt_key, signed_receipt
 from evidence.stores import DirectoryStore, Receipt, S3Store, Store, Version
@@ -211,6 +213,126 @@ def test_a_second_receipt_does_not_take_the_place_of_the_first(
         (Fault.MARKER, receipt_key(BUNDLE)),
         (Fault.SECOND_VERSION, receipt_key(BUNDLE)),
     }
+
+
+def _entries(store: Store) -> list[Entry]:
+    """What a log says of the bundles in the store, as they and their receipts are now."""
+    entries: list[Entry] = []
+    for key in BUNDLES:
+        receipt, content = hashlib.sha256(store.read(receipt_key(key))).hexdigest(), store.read(key)
+        bundle = Bundle(key, hashlib.sha256(content).hexdigest(), len(content))
+        draft = package_draft(bundle=bundle, envelope="ab" * 32, name=key, receipt=receipt)
+        entries.append(make_entry(draft, entries[-1] if entries else None, NOW))
+    other = record_draft(envelope="cd" * 32, key=OTHERS[1], predicate_type="urn:muster:key:v1")
+    return [*entries, make_entry(other, entries[-1], NOW)]
+
+
+def _exchange(folder: Path, store: DirectoryStore, keys: Path, content: bytes | None) -> None:
+    """Who holds the sealing key and may write files puts another receipt in place, of other bytes if there are any."""
+    bundle, receipt = folder / BUNDLE, folder / receipt_key(BUNDLE)
+    if content is not None:
+        bundle.unlink()
+        bundle.write_bytes(content)
+    digest = hashlib.sha256(bundle.read_bytes()).hexdigest()
+    later = signed_receipt(store, BUNDLE, digest, "s3://evidence", NOW + timedelta(1), load_signer(keys / "ours.pem"))
+    receipt.unlink()
+    receipt.write_bytes(later)
+
+
+@pytest.mark.parametrize("deep", [False, True], ids=["shallow", "deep"])
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"another", [(Fault.NOT_AS_LOGGED, receipt_key(BUNDLE)), (Fault.NOT_AS_LOGGED, BUNDLE)]),
+        (None, [(Fault.NOT_AS_LOGGED, receipt_key(BUNDLE))]),
+    ],
+    ids=["bundle and receipt", "receipt"],
+)
+def test_what_was_exchanged_by_who_may_seal_is_found_by_the_log(
+    tmp_path: Path,
+    keys: Path,
+    ours: PublicKey,
+    content: bytes | None,
+    expected: list[tuple[Fault, str]],
+    *,
+    deep: bool,
+) -> None:
+    store = DirectoryStore(tmp_path)
+    _fill(store, keys)
+    entries = _entries(store)
+    assert audit(store, [ours], entries=lambda: entries, deep=deep) == Audit((), 9, 3, 3, deep, 3)
+    _exchange(tmp_path, store, keys, content)
+    assert _told(audit(store, [ours], deep=deep)) == [], "its receipts alone agree with themselves"
+    found = audit(store, [ours], entries=lambda: entries, deep=deep)
+    assert _told(found) == expected
+    assert all("entry 0 of the log" in one.seen for one in found.findings)
+
+
+def test_what_the_log_names_and_is_not_there_is_found(tmp_path: Path, keys: Path, ours: PublicKey) -> None:
+    store = DirectoryStore(tmp_path)
+    _fill(store, keys)
+    entries = _entries(store)
+    (tmp_path / receipt_key(BUNDLES[0])).unlink()
+    (tmp_path / receipt_key(BUNDLES[1])).unlink()
+    (tmp_path / BUNDLES[1]).unlink()
+    (tmp_path / receipt_key(BUNDLES[2])).unlink()
+    (tmp_path / BUNDLES[2]).chmod(0o644)
+    (tmp_path / BUNDLES[2]).write_bytes(b"another")
+    assert audit(store, [ours]).findings == ()
+    assert _told(audit(store, [ours], entries=lambda: entries)) == [
+        (Fault.MISSING, receipt_key(BUNDLES[0])),
+        (Fault.MISSING, receipt_key(BUNDLES[1])),
+        (Fault.MISSING, BUNDLES[1]),
+        (Fault.MISSING, receipt_key(BUNDLES[2])),
+        (Fault.NOT_AS_LOGGED, BUNDLES[2]),
+    ]
+
+
+def test_of_several_receipts_the_one_that_the_log_names_counts(
+    store: S3Store, bucket: PaperS3, ours: PublicKey, keys: Path
+) -> None:
+    """A forged one that a lying store dates back comes first in its listing, and does not count."""
+    entries = _entries(store)
+    assert audit(store, [ours], entries=lambda: entries).findings == ()
+    place = receipt_key(BUNDLE)
+    true = _kept(bucket, place)
+    _set(until=NOW + timedelta(days=1))(bucket)
+    digest = hashlib.sha256(BUNDLE.encode()).hexdigest()
+    forged = signed_receipt(store, BUNDLE, digest, "s3://evidence", NOW, load_signer(keys / "ours.pem"))
+    made = bucket.keep(place, forged, true.mode, true.until, true.hold)
+    made.at = true.at - timedelta(hours=1)
+    assert (Fault.SHORTENED, BUNDLE) not in _told(audit(store, [ours])), "the oldest receipt fits the shortened lock"
+    found = audit(store, [ours], entries=lambda: entries)
+    assert set(_told(found)) == {(Fault.SHORTENED, BUNDLE), (Fault.SECOND_VERSION, place)}
+    assert {one.version for one in found.findings if one.key == place} == {made.version}
+
+
+def test_a_receipt_that_the_log_names_and_a_listing_leaves_out_is_found(
+    store: S3Store, ours: PublicKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries, listing, place = _entries(store), store.versions, receipt_key(BUNDLE)
+
+    def cut_short(_: Store, prefix: str = "") -> Iterator[Version]:
+        return (one for one in listing(prefix) if one.key not in {place, BUNDLE})
+
+    monkeypatch.setattr(S3Store, "versions", cut_short)
+    assert audit(store, [ours]).findings == ()
+    told = _told(audit(store, [ours], entries=lambda: entries))
+    assert set(told) == {(Fault.UNLISTED, place), (Fault.UNLISTED, BUNDLE)}
+
+
+def test_a_log_that_cannot_be_read_is_a_finding_and_one_that_is_away_is_not(store: S3Store, ours: PublicKey) -> None:
+    def forked() -> Iterator[Entry]:
+        yield _entries(store)[0]
+        raise ForkAlarm("the log needs log/tile/0/000, and the store does not hold it")
+
+    def away() -> Iterator[Entry]:
+        raise StoreUnreachable("nobody answers", "try later")
+
+    found = audit(store, [ours], entries=forked)
+    assert (_told(found), found.entries) == ([(Fault.UNREADABLE_LOG, "log/")], 1)
+    with pytest.raises(StoreUnreachable):
+        audit(store, [ours], entries=away)
 
 
 def test_a_store_that_is_away_is_no_finding(store: S3Store, bucket: PaperS3, ours: PublicKey) -> None:

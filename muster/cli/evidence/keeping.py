@@ -39,22 +39,23 @@ def probe(settings: Settings, *, as_json: bool) -> int:
 
 
 def audit(settings: Settings, *, deep: bool, as_json: bool) -> int:
-    """Hold what the store has against its receipts."""
+    """Hold what the store has against its receipts, and both against the log."""
     vault = open_vault(settings)
     trusted = [one.key for one in vault.keyring.statements if Role.SEAL in one.roles]
-    found = audit_store(vault.store, trusted, deep=deep)
+    found = audit_store(vault.store, trusted, entries=vault.entries, deep=deep)
     if as_json:
         findings = [
             {"fault": one.fault.value, "key": one.key, "version": one.version, "seen": one.seen, "advice": one.advice}
             for one in found.findings
         ]
         told = {"findings": findings, "versions": found.versions, "bundles": found.bundles, "receipts": found.receipts}
-        print(json.dumps({**told, "deep": found.is_deep}, indent=2))
+        print(json.dumps({**told, "entries": found.entries, "deep": found.is_deep}, indent=2))
         return ExitCode.FAIL if found.findings else ExitCode.PASS
     for one in found.findings:
         print(printable(f"{one.fault.value}: {one.seen}\n  -> {one.advice}"))
     depth = "each bundle's bytes too" if found.is_deep else "not their bytes: --deep reads those"
     looked = f"{count_of(found.versions, 'version', 'versions')}, {count_of(found.receipts, 'receipt', 'receipts')}"
+    looked += f", {count_of(found.entries, 'bundle', 'bundles')} of the log"
     print(f"{count_of(len(found.findings), 'finding', 'findings')} in {looked} ({depth}).")
     return ExitCode.FAIL if found.findings else ExitCode.PASS
 
