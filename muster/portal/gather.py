@@ -34,6 +34,7 @@ from muster.ledger.errors import LedgerError
 from muster.ledger.ledger import Ledger
 from muster.notary.vouched import Anchor, Cosignature, anchors_of, cosignatures_of, size_in
 from muster.package.log import Log, LoggedRun, copy_log
+from muster.package.planlog import read_statements
 from muster.package.population import build_population
 from muster.package.sealed import Reading, read_bundle
 from muster.plan import Plan
@@ -66,7 +67,8 @@ def gather(sources: Sources) -> PortalData:
     log = _log_of_all_time(entries, head, now)
     readings = {run.key: reading.of_run(entries[run.index], run) for run in log.runs}
     cards, standings = [card_of(plan) for plan in sources.plans], sources.ledger.standings()
-    population = build_population(log, readings, ALL_TIME, cards, standings, now)
+    statements = read_statements(log, reading.records(log))
+    population = build_population(log, readings, ALL_TIME, cards, standings, now, statements)
     return PortalData(
         at=now,
         origin=vault.origin,
@@ -76,7 +78,7 @@ def gather(sources: Sources) -> PortalData:
         predicates=dict(reading.predicates(sealed)),
         receipts=dict(reading.receipts(sealed)),
         problems=problems_of(population),
-        plans=plans_of(population, cards, standings),
+        plans=plans_of(population, cards, standings, statements),
         waiting=list(_waiting(sources)),
         anchors=list(_anchors(sources)),
         cosignatures=list(_cosignatures(sources)),
@@ -120,6 +122,11 @@ class _Reading:
             self._keep(place, _READING.dump_json(found))
             self._keep(self._place(entry.envelope), statement)
         return found
+
+    def records(self, log: Log) -> dict[str, bytes]:
+        """What the log says of plans, by its name below `records/`."""
+        found = {each.key: self._kept(each.envelope, partial(self._read, each.key)) for each in log.plans}
+        return {key.removeprefix("records/"): content for key, content in found.items()}
 
     def receipts(self, sealed: Sequence[Entry]) -> Iterator[tuple[str, Any]]:
         """The predicate of each first receipt, by its bundle's key."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
 
+from evidence.plans import LoggedStatement
 from muster.cadence.spec import Cadence
 from muster.cadence.ticks import ticks
 from muster.cards import PlanCard
@@ -16,6 +17,7 @@ from muster.ledger.standing import Standing
 from muster.package.period import Period
 from muster.package.population import PlanAccount, Population
 from muster.package.rows import OPEN
+from muster.package.sealed import cadence_in
 from muster.portal.model import PortalPlan, Slot
 
 ALL_TIME = Period("all", datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC))
@@ -26,16 +28,25 @@ MOST_AHEAD = 12
 
 
 def plans_of(
-    population: Population, cards: Sequence[PlanCard], standings: Sequence[Standing]
+    population: Population,
+    cards: Sequence[PlanCard],
+    standings: Sequence[Standing],
+    statements: Mapping[str, Sequence[LoggedStatement]],
 ) -> tuple[PortalPlan, ...]:
-    """Every plan by name, of a population of all time."""
+    """Every plan by name, of a population of all time; `statements` are the log's, by plan."""
     by_name, known = {card.name: card for card in cards}, {standing.plan: standing for standing in standings}
     slots: dict[str, dict[datetime, Slot]] = defaultdict(dict)
     for row in (*population.rows, *population.open):
         if row.is_due:
             slots[row.plan][row.at] = Slot(row.at, is_open=row.outcome == OPEN)
     return tuple(
-        _plan(account, by_name.get(account.name), known.get(account.name), slots[account.name], population.as_of)
+        _plan(
+            account,
+            by_name.get(account.name),
+            _current(account, by_name.get(account.name), known.get(account.name), statements.get(account.name, ())),
+            slots[account.name],
+            population.as_of,
+        )
         for account in population.plans
     )
 
@@ -48,11 +59,10 @@ def problems_of(population: Population) -> dict[int, tuple[str, ...]]:
 def _plan(
     account: PlanAccount,
     card: PlanCard | None,
-    standing: Standing | None,
+    current: Cadence | None,
     slots: Mapping[datetime, Slot],
     at: datetime,
 ) -> PortalPlan:
-    current = _current(card, standing)
     return PortalPlan(
         name=account.name,
         kind=account.kind,
@@ -66,12 +76,20 @@ def _plan(
     )
 
 
-def _current(card: PlanCard | None, standing: Standing | None) -> Cadence | None:
-    """By which the plan is due from now on; none of one that is retired, or that the log alone knows."""
+def _current(
+    account: PlanAccount,
+    card: PlanCard | None,
+    standing: Standing | None,
+    statements: Sequence[LoggedStatement],
+) -> Cadence | None:
+    """By which the plan is due from now on; none of one that is retired, or of which records alone are left."""
     if card:
         return card.cadence()
-    is_kept = standing is not None and standing.cadence and standing.retired_at is None
-    return Cadence.recorded(standing.cadence) if standing and is_kept else None
+    if account.retired_at:
+        return None
+    if standing and standing.cadence:
+        return Cadence.recorded(standing.cadence)
+    return cadence_in(statements[-1].said.cadence) if statements else None
 
 
 def _to_come(cadence: Cadence, at: datetime) -> Iterator[Slot]:

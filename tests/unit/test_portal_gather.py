@@ -5,12 +5,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from package_paper import AUGUST, DUE, JULY, MONTHLY, at, standing
+from package_paper import AUGUST, DUE, JULY, MONTHLY, SINCE, at, standing
 from test_package_gather import Estate
 
 from evidence.errors import StoreUnreachable
 from evidence.keys import public_key_of
 from evidence.outbox import Outbox
+from evidence.plans import PlanEvent, PlanStatement
+from evidence.statement import PredicateType
 from evidence.timestamps import Authority, anchor_key
 from evidence.vault import Vault
 from muster.cadence.controls import BY_ID
@@ -18,7 +20,7 @@ from muster.cadence.spec import Cadence
 from muster.notary.vouched import Anchor
 from muster.portal.gaps import Gap, gaps_of
 from muster.portal.gather import Sources, gather
-from muster.portal.model import PortalData
+from muster.portal.model import PortalData, Slot
 from muster.portal.reading import runs_of
 from muster.portal.support import supported_by
 
@@ -97,6 +99,21 @@ def test_a_bundle_that_the_store_lost_is_told_as_not_read_and_its_due_time_is_ta
     gaps = [(lack.gap, lack.at) for lack in gaps_of(data, runs_of(data))]
     assert (Gap.UNREAD, DUE[0]) in gaps
     assert (Gap.UNSEALED, DUE[0]) not in gaps
+
+
+def test_what_the_log_says_of_plans_is_read(estate: Estate) -> None:
+    estate.ledger.known = []
+    assert portal(estate)[0].plans[0].ended == "without a file"
+    before = None
+    for number, (event, moment) in enumerate([(PlanEvent.ENROLLED, SINCE), (PlanEvent.RETIRED, at("2026-07-07"))]):
+        said = PlanStatement(
+            plan="orders", number=number, event=event, at=moment, plan_digest="0" * 64, kind="restore", owner="",
+            cadence=WEEKLY.model_dump(mode="json"), controls=(), reason="", by="db1", previous=before,
+        )  # fmt: skip
+        before = estate.notary.record(PredicateType.PLAN, said.subjects, said.predicate()).envelope
+    (plan,) = portal(estate)[0].plans
+    assert plan.ended == "retired 2026-07-07"
+    assert plan.slots[-1] == Slot(at("2026-07-06T03:00"), is_open=False)
 
 
 def test_two_records_of_one_slot_contradict_each_other_and_support_nothing(estate: Estate) -> None:
