@@ -3,6 +3,7 @@
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,17 @@ def test_an_anchor_of_another_head_is_found(anchored: Path) -> None:
 def test_an_anchor_by_another_authority_is_found(anchored: Path) -> None:
     (anchored / "authority.pem").write_bytes((GOLDEN / "sigstore.pem").read_bytes())
     assert run(ANCHOR, anchored).returncode != 0
+
+
+@pytest.mark.parametrize(
+    "weak", [{"digest": "sha1"}, {"certificate": "sha1"}, {"digest": "md5"}, {"root": "sha1"}], ids=str
+)
+def test_an_anchor_over_a_broken_hash_is_found(tmp_path: Path, weak: dict[str, Any]) -> None:
+    made = TimestampAuthority(tmp_path / "made", **weak)
+    (tmp_path / "HEAD").write_bytes(b"a head\n")
+    (tmp_path / "TOKEN.tsr").write_bytes(made.stamp(b"a head\n"))
+    (tmp_path / "authority.pem").write_bytes(made.root.read_bytes())
+    assert (run(ANCHOR, tmp_path).returncode == 0) == ("root" in weak), "the pinned one's own signature says nothing"
 
 
 @pytest.fixture
