@@ -53,10 +53,8 @@ class Telling(NamedTuple):
 
 def tell_plans(conductor: "Conductor", plans: Sequence[PlanCard]) -> Telling:
     """Enter what the log lacks of these plans and of those that the ledger retired, if this installation enters."""
-    if not conductor.closing.desk.enters:
-        return Telling()
     try:
-        return Telling(_told(conductor, plans))
+        return Telling(_told(conductor, plans) if conductor.closing.desk.enters else ())
     except (EvidenceError, MusterError) as error:
         return Telling(problem=error.message)
     except OSError as error:

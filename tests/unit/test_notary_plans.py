@@ -178,6 +178,15 @@ def test_an_installation_that_hands_in_to_a_notary_apart_tells_nothing_itself(
     assert go_round(settings, ledger, [plan()]) == Telling(("orders enrolled",))
 
 
+def test_a_policy_that_cannot_be_read_is_told_and_fails_nothing(
+    settings: Settings, ledger: Ledger, tmp_path: Path
+) -> None:
+    (tmp_path / "plans").mkdir()
+    (tmp_path / "plans" / "evidence.yaml").write_text("notary: nowhere\n")
+    broken = settings.model_copy(update={"plans": tmp_path / "plans"})
+    assert "notary" in go_round(broken, ledger, [plan()]).problem
+
+
 def test_what_evidence_shall_not_show_is_withheld(settings: Settings, ledger: Ledger, tmp_path: Path) -> None:
     (tmp_path / "plans").mkdir()
     (tmp_path / "plans" / "evidence.yaml").write_text("withhold: ['acme-[a-z]+']\n")
