@@ -155,7 +155,8 @@ def build_population(
     cards, known = {card.name: card for card in plans}, {standing.plan: standing for standing in standings}
     rows: list[Row] = []
     accounts = []
-    for name in sorted(by_plan.keys() | cards.keys() | known.keys() | statements.keys()):
+    around = log.before.keys() & log.after.keys()
+    for name in sorted(by_plan.keys() | cards.keys() | known.keys() | statements.keys() | around):
         part = _OfPlan(name, cards.get(name), known.get(name), by_plan.get(name, []), statements.get(name, ()))
         found = [*part.rows, *part.without_record(log, readings, period, as_of)]
         accounts.append(part.account(found))

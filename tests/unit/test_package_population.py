@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,18 @@ def test_the_tail_that_was_never_sealed_is_a_gap_though_the_log_goes_on(paper: P
     paper.run("billing", at("2026-11-20"), on_demand=True)
     population = population_of(of_plan(paper, "orders"))
     assert told(population) == [("07-01", "passed"), ("08-01", "unsealed"), ("09-01", "unsealed")]
+
+
+@pytest.mark.parametrize(("sealed", "gaps"), [((DUE[4], OCTOBER), 3), ((DUE[4],), 0), ((OCTOBER,), 0)])
+def test_a_plan_that_nobody_names_is_owed_what_lies_between_its_records(
+    paper: Paper, sealed: tuple[datetime, ...], gaps: int
+) -> None:
+    """Its file and the ledger are gone; records on either side of the period say that it was going on."""
+    for due in sealed:
+        paper.run("orders", due)
+    paper.record("later.dsse.json", OCTOBER + timedelta(days=2))
+    population = population_of(paper.inputs())
+    assert (len(population.gaps), len(population.rows)) == (gaps, gaps)
 
 
 def test_a_plan_of_which_nothing_was_ever_sealed_has_gaps_alone(paper: Paper) -> None:
