@@ -454,3 +454,16 @@ def test_a_ledger_of_the_first_release_gets_its_standings(url: str, opens: str) 
         assert (_standing(ledger).pass_run, _standing(ledger).open_run) == ("old-3", None)
     with open_ledger(url) as again:
         assert again.standing("bank") == kept[0]
+
+
+def test_the_first_run_is_the_one_that_was_opened_first_and_begins_the_standing_of_a_plan_nobody_enrolled(
+    ledger: Ledger,
+) -> None:
+    assert ledger.first_run("shop") is None
+    first = _open(ledger, 5)
+    _open(ledger, 0)
+    _open(ledger, 9, "bank")
+    assert ledger.first_run("shop") == first
+    since = _standing(ledger).since
+    assert since is not None
+    assert abs(first.opened_at - since) < timedelta(seconds=1)
