@@ -35,6 +35,8 @@ class Kept:
     mode: str | None = None
     until: datetime | None = None
     hold: bool = False
+    checksum: str | None = None
+    """Over the checksums of its parts, if it came in parts."""
 
 
 @dataclass
@@ -48,6 +50,8 @@ class PaperS3:
     kept: list[Kept] = field(default_factory=list)
     """In the order of their coming."""
     numbers: Iterator[int] = field(default_factory=count)
+    uploads: dict[str, tuple[dict[str, Any], dict[int, bytes]]] = field(default_factory=dict)
+    """In parts, begun and not finished."""
     busy: Any = field(default_factory=RLock)
 
     def get_object_lock_configuration(self, **_: Any) -> dict[str, Any]:
@@ -60,8 +64,7 @@ class PaperS3:
 
     def put_object(self, *, Key: str, Body: Any, **more: Any) -> dict[str, Any]:
         body = Body if isinstance(Body, bytes) else Body.read()
-        checksum = base64.b64encode(hashlib.sha256(body).digest()).decode()
-        if more.get("ChecksumSHA256", checksum) != checksum:
+        if more.get("ChecksumSHA256", _checksum(body)) != _checksum(body):
             raise error(400, "BadDigest")
         with self.busy:
             newest = self.newest(Key)
@@ -73,13 +76,43 @@ class PaperS3:
                 raise error(400, "InvalidRequest")
             return {"VersionId": self.keep(Key, body, mode, until, hold).version}
 
+    def create_multipart_upload(self, *, Bucket: str, Key: str, ChecksumAlgorithm: str, **asked: Any) -> dict[str, Any]:
+        assert (bool(Bucket and Key), ChecksumAlgorithm) == (True, "SHA256")
+        number = f"upload-{next(self.numbers)}"
+        self.uploads[number] = (asked, {})
+        return {"UploadId": number}
+
+    def upload_part(
+        self, *, UploadId: str, PartNumber: int, Body: bytes, ChecksumSHA256: str, **_: Any
+    ) -> dict[str, Any]:
+        if ChecksumSHA256 != _checksum(Body):
+            raise error(400, "BadDigest")
+        self.uploads[UploadId][1][PartNumber] = Body
+        return {"ETag": f"{UploadId}-{PartNumber}"}
+
+    def complete_multipart_upload(
+        self, *, Key: str, UploadId: str, MultipartUpload: Any, **more: Any
+    ) -> dict[str, Any]:
+        asked, sent = self.uploads[UploadId]
+        parts = [sent[one["PartNumber"]] for one in MultipartUpload["Parts"]]
+        made = self.put_object(Key=Key, Body=b"".join(parts), **asked, **more)
+        over_parts = _checksum(b"".join(hashlib.sha256(part).digest() for part in parts))
+        self.find(Key, made["VersionId"]).checksum = f"{over_parts}-{len(parts)}"
+        del self.uploads[UploadId]
+        return made
+
+    def abort_multipart_upload(self, *, UploadId: str, **_: Any) -> dict[str, Any]:
+        if self.uploads.pop(UploadId, None) is None:
+            raise error(404, "NoSuchUpload")
+        return {}
+
     def head_object(self, *, Key: str, VersionId: str | None = None, **_: Any) -> dict[str, Any]:
         found = self.find(Key, VersionId)
         assert found.body is not None
         answer: dict[str, Any] = {
             "ContentLength": len(found.body),
             "VersionId": found.version,
-            "ChecksumSHA256": base64.b64encode(hashlib.sha256(found.body).digest()).decode(),
+            "ChecksumSHA256": found.checksum or _checksum(found.body),
         }
         if found.mode:
             answer |= {"ObjectLockMode": found.mode, "ObjectLockRetainUntilDate": found.until}
@@ -212,6 +245,10 @@ class _Pages:
     def _split(self, title: str, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for at in range(0, len(rows), self.bucket.page):
             yield {title: rows[at : at + self.bucket.page]}
+
+
+def _checksum(body: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(body).digest()).decode()
 
 
 def _folder(name: str, prefix: str) -> str:

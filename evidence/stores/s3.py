@@ -1,7 +1,8 @@
 """A bucket as a store, on AWS or any server that speaks S3.
 
-Promises: those of `Store`; the server itself proves the SHA-256 of what it takes; with Object Lock each version is kept
-under a retention, which is never shortened here; every question can be pinned to a version.
+Promises: those of `Store`; the server itself proves the SHA-256 of what it takes, of a large file part by part; with
+Object Lock each version is kept under a retention, which is never shortened here; every question can be pinned to a
+version.
 The trap: a plain delete hides an object behind a marker, after which its key can be written again; only a locked bucket
 keeps the older version, and only `versions` shows both.
 """
@@ -9,7 +10,8 @@ keeps the older version, and only `versions` shows both.
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -37,7 +39,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
 _LARGEST_PUT: Final = 5 << 30
-"""S3 takes no more than 5 GiB in one request; in parts it proves no SHA-256 of the whole."""
+"""S3 takes no more than 5 GiB in one request."""
+_PART: Final = 64 << 20
+"""Bytes of a part: it is held in memory."""
+_MOST_PARTS: Final = 10_000
 LONGEST_LINK: Final = 7 * 24 * 3600
 """Seconds; a signature of AWS holds no longer."""
 
@@ -57,7 +62,12 @@ class S3Store:
     lock_mode: LockMode
     now: Callable[[], datetime]
     legal_hold: bool = False
+    largest_put: int = _LARGEST_PUT
+    """Bytes; what is larger goes in parts of `part` bytes, or more where that would be too many parts."""
+    part: int = _PART
     _known: set[str] = field(default_factory=set, compare=False, repr=False)
+    _whole: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """Checksums over parts that were computed here, and the SHA-256 (hex) of the same bytes as a whole."""
 
     @property
     def where(self) -> str:
@@ -65,15 +75,19 @@ class S3Store:
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     def put(self, key: str, path: Path, sha256: str) -> Receipt:
-        """As `Store.put`, by `If-None-Match: *` and a checksum that the server proves; one request, up to 5 GiB."""
-        if path.stat().st_size > _LARGEST_PUT:
-            raise StoreError(f"{path.name} is larger than 5 GiB", "leave large data out of the bundle; name its digest")
+        """As `Store.put`, by `If-None-Match: *` and a checksum that the server proves; above 5 GiB in parts."""
+        size = path.stat().st_size
         with path.open("rb") as body:
-            return self._put(key, body, sha256)
+            if size <= self.largest_put:
+                return self._put(key, lambda: self._create(key, body, sha256), sha256)
+            part = max(self.part, -(-size // _MOST_PARTS))
+            parts = iter(lambda: body.read(part), b"")
+            return self._put(key, lambda: self._create_in_parts(key, parts, sha256), sha256)
 
     def put_bytes(self, key: str, content: bytes) -> Receipt:
         """As `Store.put_bytes`, likewise."""
-        return self._put(key, content, hashlib.sha256(content).hexdigest())
+        sha256 = hashlib.sha256(content).hexdigest()
+        return self._put(key, lambda: self._create(key, content, sha256), sha256)
 
     def publish(self, key: str, content: bytes, media_type: str) -> None:
         """As `Store.publish`; in a bucket with a default retention, pages of before stay as older versions."""
@@ -174,10 +188,10 @@ class S3Store:
         """The object's name in the bucket."""
         return f"{self.prefix}/{key}" if self.prefix else key
 
-    def _put(self, key: str, body: BinaryIO | bytes, sha256: str) -> Receipt:
+    def _put(self, key: str, create: Callable[[], str | None], sha256: str) -> Receipt:
         assert_key(key)
         with s3_errors(self.url(key)):
-            version = self._create(key, body, sha256)
+            version = create()
         receipt = self.head(key, version)
         if receipt is None:
             raise not_there(key, self.where)
@@ -203,6 +217,50 @@ class S3Store:
                 return None
             raise
         return answer.get("VersionId", "")
+
+    def _create_in_parts(self, key: str, parts: Iterable[bytes], sha256: str) -> str | None:
+        """As `_create`; what is not finished is taken back, as far as the server lets us."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if self._is_there(key):
+            return None
+        place: dict[str, Any] = {"Bucket": self.bucket, "Key": self.name(key)}
+        begun = self.client.create_multipart_upload(**place, ChecksumAlgorithm="SHA256", **self._retention())
+        upload = {**place, "UploadId": begun["UploadId"]}
+        try:
+            return self._send(upload, parts, sha256)
+        except BaseException as error:
+            with suppress(BotoCoreError, ClientError):
+                self.client.abort_multipart_upload(**upload)
+            if isinstance(error, ClientError) and error.response["ResponseMetadata"]["HTTPStatusCode"] == 412:
+                return None
+            raise
+
+    def _send(self, upload: dict[str, Any], parts: Iterable[bytes], sha256: str) -> str:
+        """Send the parts, each with its SHA-256, and have them put together if the whole is what was sealed."""
+        whole, over_parts, sent = hashlib.sha256(), hashlib.sha256(), list[Any]()
+        for number, part in enumerate(parts, 1):
+            whole.update(part)
+            over_parts.update(digest := hashlib.sha256(part).digest())
+            checksum = base64.b64encode(digest).decode()
+            answer = self.client.upload_part(**upload, PartNumber=number, Body=part, ChecksumSHA256=checksum)
+            sent.append({"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": checksum})
+        if whole.hexdigest() != sha256:
+            told = f"{upload['Key']} is not what was sealed: its SHA-256 is {whole.hexdigest()}"
+            raise StoreError(told, "seal the run again")
+        self._whole[f"{base64.b64encode(over_parts.digest()).decode()}-{len(sent)}"] = sha256
+        done = self.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": sent}, IfNoneMatch="*")
+        return done.get("VersionId", "")
+
+    def _is_there(self, key: str) -> bool:
+        """Whether the key is taken, as far as we may know: it spares sending much for nothing, and decides nothing."""
+        from botocore.exceptions import ClientError
+
+        try:
+            self.client.head_object(Bucket=self.bucket, Key=self.name(key))
+        except ClientError:
+            return False
+        return True
 
     def _bring(self, key: str, version: str | None, out: BinaryIO | None) -> str:
         assert_key(key)
@@ -272,10 +330,15 @@ class S3Store:
         )
 
     def _sha256(self, key: str, found: "HeadObjectOutputTypeDef") -> str:
-        """The server's own checksum; where it keeps none of the whole object, the digest of its bytes."""
+        """The server's own checksum; where it keeps none of the whole object, the digest of its bytes.
+
+        Of what came in parts it keeps the checksum over theirs: who sent them knows which whole that is.
+        """
         checksum = found.get("ChecksumSHA256", "")
         if checksum and "-" not in checksum:
             return base64.b64decode(checksum).hex()
+        if checksum in self._whole:
+            return self._whole[checksum]
         return self.digest(key, _version_id(found))
 
     def _key(self, name: str) -> str:

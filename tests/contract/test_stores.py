@@ -70,6 +70,69 @@ def test_what_is_put_comes_back(store: Store, file: File, tmp_path: Path, conten
     assert (tmp_path / "back").read_bytes() == content
 
 
+LARGE = os.urandom((5 << 20) + 1000)
+
+
+@pytest.fixture
+def parted(store: Store) -> Store:
+    """The store, which takes in parts what is larger than 1 MiB; the smallest part that S3 takes is 5 MiB."""
+    return replace(store, largest_put=1 << 20, part=5 << 20) if isinstance(store, S3Store) else store
+
+
+def _begun(request: pytest.FixtureRequest, store: Store) -> list[Any]:
+    """Uploads in parts that nobody finished or took back."""
+    if not isinstance(store, S3Store):
+        return []
+    if isinstance(store.client, PaperS3):
+        return list(store.client.uploads)
+    weed: Weed = request.getfixturevalue("weed")
+    found: list[Any] = weed.client.list_multipart_uploads(Bucket=store.bucket, Prefix=store.name("")).get("Uploads", [])
+    return found
+
+
+def test_what_is_put_in_parts_is_kept_once_as_any_other(
+    request: pytest.FixtureRequest, parted: Store, store: Store, file: File, tmp_path: Path
+) -> None:
+    path, digest = file(LARGE)
+    first = parted.put("runs/large.tar.gz", path, digest)
+    assert (first.created, first.sha256, first.size) == (True, digest, len(LARGE))
+    assert (first.lock_mode is not None) == (getattr(store, "bucket", "") in {"locked", "evidence"})
+    held = replace(first, created=False)
+    assert parted.put("runs/large.tar.gz", path, digest) == held
+    assert store.head("runs/large.tar.gz", first.version) == held, "also to who did not send it"
+    assert store.get("runs/large.tar.gz", tmp_path / "back") == digest
+    for other in (LARGE[::-1], b"small"):
+        with pytest.raises(AlreadyDifferent):
+            parted.put("runs/large.tar.gz", *file(other))
+    assert len(list(store.versions("runs/"))) == 1
+    assert _begun(request, store) == []
+
+
+def test_parts_that_are_not_what_was_sealed_never_arrive(
+    request: pytest.FixtureRequest, parted: Store, file: File
+) -> None:
+    path, _ = file(LARGE)
+    with pytest.raises(StoreError, match="not what was sealed") as caught:
+        parted.put("r1", path, hashlib.sha256(b"as sealed").hexdigest())
+    assert not isinstance(caught.value, StoreUnreachable)
+    assert (parted.head("r1"), parted.keys(), _begun(request, parted)) == (None, (), [])
+
+
+def test_who_learns_in_the_end_that_the_key_is_taken_is_refused(
+    request: pytest.FixtureRequest, parted: Store, file: File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key was free when the first part was sent: the last request says so too, and the first bytes stay."""
+    monkeypatch.setattr(S3Store, "_is_there", lambda *_: False)
+    path, digest = file(LARGE)
+    first = parted.put("r1", path, digest)
+    assert parted.put("r1", path, digest) == replace(first, created=False)
+    with pytest.raises(AlreadyDifferent):
+        parted.put("r1", *file(LARGE[::-1]))
+    assert parted.digest("r1") == digest
+    assert len(list(parted.versions("r1"))) == 1
+    assert _begun(request, parted) == []
+
+
 def test_the_same_bytes_again_are_success_and_nothing_new(store: Store, file: File) -> None:
     path, digest = file(b"a bundle")
     first = store.put("r1", path, digest)
