@@ -12,7 +12,7 @@ PIP = .venv/bin/python -m pip install -qq --disable-pip-version-check --root-use
 DEBIAN = pgbackrest postgresql-15 haproxy pgbouncer etcd-server etcd-client faketime cron systemd \
   dbus-user-session softhsm2 chromium
 
-.PHONY: .venv drill test bench fuzz
+.PHONY: .venv drill test bench fuzz kills
 .DEFAULT_GOAL := drill
 .DELETE_ON_ERROR:
 
@@ -38,6 +38,10 @@ test: .venv/.test
 SECONDS ?= 600
 fuzz: .venv/.test
 	@.venv/bin/python -m tests.fuzz --seconds $(SECONDS)
+
+# Everything that a cutover needs, killed in every one of its steps: 140 rehearsals, two hours.
+kills: .venv/.test
+	@.venv/bin/python -m tests.real.cutover_kills
 
 bench: .venv/.test
 	@.venv/bin/python -m bench
