@@ -6,6 +6,7 @@ Promises: everything is found by what a person reads, or by the UI's own names o
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, TimeoutError, expect, sync_playwright
@@ -77,12 +78,17 @@ class Browser:
             self._field(name).fill(value)
 
     def submit(self) -> str:
-        """Start the run, and go to its page; its id."""
-        with self.page.expect_response(lambda answer: bool(_STARTED.search(answer.url))) as started:
-            self.page.get_by_role("button", name="Submit").click()
-        flow_run = str(started.value.json()["id"])
-        self.page.goto(f"{self.ui}/runs/flow-run/{flow_run}")
-        return flow_run
+        """Start the run, and go to its page; its id. Once more where the server is busy (503), as a person would."""
+        for _ in range(6):
+            with self.page.expect_response(lambda answer: bool(_STARTED.search(answer.url))) as started:
+                self.page.get_by_role("button", name="Submit").click()
+            if started.value.ok:
+                flow_run = str(started.value.json()["id"])
+                self.page.goto(f"{self.ui}/runs/flow-run/{flow_run}")
+                return flow_run
+            assert started.value.status == HTTPStatus.SERVICE_UNAVAILABLE, started.value.text()
+            self.page.wait_for_timeout(5_000)
+        raise AssertionError(f"the server stays busy: {started.value.text()}")
 
     def ended(self) -> str:
         """Wait for the end of the run whose page is open; the name of its state."""
