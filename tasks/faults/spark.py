@@ -18,7 +18,11 @@ BASE = "a folder for clusters"
 """What `make_base` makes, in words."""
 
 _SORT: Mapping[str, Any] = {"type": "terasort", "rows": 60_000, "partitions": 8}
-_ONE_CHANCE: Mapping[str, Any] = {"settings": {"plain": {"spark.task.maxFailures": 1}}}
+_ONE_CHANCE: Mapping[str, Any] = {
+    "workload": job("lasts"),
+    "settings": {"plain": {"spark.task.maxFailures": 1}},
+}
+"""A job that fails at the first task that is lost. Its tasks last: an executor that is between two loses none."""
 _FREEZE: Mapping[str, Any] = {"type": "freeze-executor", "lasts": "8s"}
 
 

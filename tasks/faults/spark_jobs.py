@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from tasks.spark.workloads.workload import Place
 
 ROWS, PARTS = 400, 8
-_TASK_SECONDS, _LONG_SECONDS = 0.6, 300.0
+_TASK_SECONDS, _LASTING_SECONDS, _LONG_SECONDS = 0.6, 2.0, 300.0
+"""Of a task; of one that has to be lost: an executor that is between two loses none; of one that hangs."""
 _SCHEMA = "key bigint, id bigint"
 Rows = Iterable[tuple[int, int]]
 
@@ -75,8 +76,9 @@ def _reduce(does: str, marks: Path, output: Path) -> Callable[[Rows], Iterator[t
     """The reducing side: well behaved the first time, whatever it does when it is run again."""
 
     def reduce(rows: Rows) -> Iterator[tuple[int, int]]:
-        is_bad = _is_again(marks) and does != "well"
-        time.sleep(_LONG_SECONDS if is_bad and does == "hangs" else _TASK_SECONDS)
+        is_bad = _is_again(marks) and does not in {"well", "lasts"}
+        usual = _TASK_SECONDS if does == "well" else _LASTING_SECONDS
+        time.sleep(_LONG_SECONDS if is_bad and does == "hangs" else usual)
         if is_bad and does == "leaves":
             (output / f".part-{uuid4().hex}.parquet.inprogress").write_bytes(b"PAR1")
         if is_bad and does == "drops":
