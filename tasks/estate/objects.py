@@ -31,12 +31,18 @@ class Objects:
         """Make sure that it runs and holds the bucket."""
         credentials = self._credentials()
         s3, *others = free_ports(self.home, NAME, 4)
-        (self.home / "objects").mkdir(exist_ok=True)
+        data = self.home / "objects"
+        (data / "tmp").mkdir(parents=True, exist_ok=True)
         self.processes.start(
             NAME,
-            [weed(), *_arguments(self.home / "objects", self._file("s3.json"), s3, others)],
+            [weed(), *_arguments(data, self._file("s3.json"), s3, others)],
             log=f"{NAME}.log",
-            env={"HOME": str(self.home / "objects"), "WEED_JWT_FILER_SIGNING_KEY": credentials.filer_key},
+            env={
+                "HOME": str(data),
+                "TMPDIR": str(data / "tmp"),
+                "WEED_JWT_FILER_SIGNING_KEY": credentials.filer_key,
+            },
+            cwd=data,
         )
         endpoint = f"http://{HOST}:{s3}"
         wait_until_ours(self.processes, NAME, s3, lambda: _has_bucket(endpoint, credentials), timeout=60)
@@ -84,6 +90,8 @@ def _arguments(data: Path, config: Path, s3: int, others: list[int]) -> list[str
         f"-master.port={master}",
         f"-volume.port={volume}",
         f"-filer.port={filer}",
+        "-s3.localSocket=s3.sock",  # below its folder, where it works: paths of sockets have to be short
+        "-filer.localSocket=filer.sock",
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         "-admin.ui=false",

@@ -264,6 +264,9 @@ class Cluster:
     ) -> None:
         java_options = " ".join((_JVM, *(f"-D{key}={value}" for key, value in options.items())))
         environment = {**self.environment, "SPARK_DAEMON_JAVA_OPTS": java_options, **more}
+        # Executors take it over from their worker: one that is killed cannot clear the machine's own folder.
+        own = f'"-Djava.io.tmpdir={self._made("tmp")}"'
+        environment["JAVA_TOOL_OPTIONS"] = f"{environment.get('JAVA_TOOL_OPTIONS', '')} {own}".strip()
         argv = [*prefix, str(spark_home() / "bin" / "spark-class"), *map(str, words)]
         self._processes.start(name, argv, log=f"{name}.log", env=environment, cwd=self.home)
 

@@ -177,6 +177,16 @@ def test_locked_objects_cannot_be_deleted(card):
     assert found["Body"].read() == b"evidence"
 
 
+def test_the_store_keeps_its_logs_and_its_socket_below_its_folder(estate, card):
+    """The machine's folder for temporary files outlives the estate."""
+    objects, port = estate.home / "objects", card.objects.endpoint.rpartition(":")[2]
+    assert (objects / "s3.sock").is_socket()
+    assert not Path(f"/tmp/seaweedfs-s3-{port}.sock").exists()
+    written = [f.path for f in psutil.Process(card.objects.process.pid).open_files() if f.mode != "r"]
+    assert any(".log.INFO" in path for path in written)
+    assert [path for path in written if not path.startswith(str(estate.home))] == []
+
+
 def test_its_credentials_are_ours_alone(card):
     for path in (card.objects.credentials_file, card.objects.credentials_file.with_name("s3.json")):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600

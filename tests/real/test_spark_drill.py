@@ -4,6 +4,7 @@ killed, and one whose driver somebody else kills. Nothing of them is left."""
 import json
 import signal
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,8 +31,16 @@ def home(tmp_path: Path) -> Iterator[Home]:
     assert family(made) == []
 
 
+def temporary() -> set[Path]:
+    """What JVMs left in the machine's folder for temporary files: libraries, blocks, artifacts."""
+    names = ("liblz4-java*", "snappy-*", "libzstd*", "blockmgr-*", "spark-*", "artifacts-*")
+    return {path for name in names for path in Path(tempfile.gettempdir()).glob(name)}
+
+
 def test_a_drill_that_lost_an_executor_passes_and_is_sealed(home: Home, tmp_path: Path) -> None:
+    before = temporary()
     done = home.muster("run", home.plan, "--here", "--json", timeout=PATIENCE)
+    assert temporary() == before, "an executor that is killed cannot clear up after itself"
     summary = Summary.model_validate_json(done.stdout)
     assert (done.returncode, summary.outcome) == (ExitCode.PASS, Outcome.PASSED), done.stdout + done.stderr
     assert {"answer", "landed", "event log", "as before"} <= {f.check for f in summary.findings if f.word == "pass"}
