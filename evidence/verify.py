@@ -2368,6 +2368,8 @@ class Package:
         """Time-stamps by authorities whose certificates were not given."""
         self.witnessed: list[Anchor] = []
         self.forms: dict[str, bytes] = {}
+        self.unread: list[str] = []
+        """Forms that are here, and were too large to be compared."""
 
     @functools.cached_property
     def ring(self) -> Keyring:
@@ -2464,6 +2466,8 @@ class Package:
         content = reader.read(limit + 1)
         if len(content) <= limit:
             self.forms[name] = content
+        else:
+            self.unread.append(name)
 
     def take_receipt(self, reader: Reader, key: str) -> None:
         """What the store said of a bundle."""
@@ -3357,8 +3361,10 @@ def _judge_forms(package: Package, walk: Walk) -> tuple[str, bool]:
     if walk.population is None:
         return "there is no population to compare them with", False
     package.wrong.add("forms", *Forms(walk.population, walk.sealed).departures(package.forms))
+    if package.unread:
+        return f"{', '.join(package.unread)}: too large to be compared", True
     absent = [name for name in ("junit.xml", "controls.json", "oscal.json") if name not in package.forms]
-    return f"{', '.join(absent)}: not in the package, or too large" if absent else "", False
+    return f"{', '.join(absent)}: not in the package" if absent else "", False
 
 
 def _judge_later(package: Package, walk: Walk) -> None:
