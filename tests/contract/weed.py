@@ -97,7 +97,8 @@ class Weed:
         return [
             str(WEED), "mini", f"-dir={self.folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={s3}",
             f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-admin.port={admin}",
-            "-s3.localSocket=s3.sock", "-filer.localSocket=filer.sock", "-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
+            "-s3.localSocket=s3.sock", "-filer.localSocket=filer.sock", "-webdav=false", "-admin.ui=false",
+            "-s3.port.iceberg=0", "-s3.port.lance=0",
             f"-s3.config={self.folder / 's3.json'}", "-master.telemetry=false", "-volume.preStopSeconds=0",
             *self.arguments,
         ]  # fmt: skip
