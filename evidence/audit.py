@@ -122,21 +122,22 @@ class _Read:
 
 def audit(
     store: Store,
-    trusted: Collection[PublicKey],
+    trusted: Callable[[], Collection[PublicKey]],
     *,
     entries: Callable[[], Iterable[Entry]] = tuple,
     deep: bool = False,
 ) -> Audit:
     """Hold what `store` holds against its receipts, and both against the `entries` of its log.
 
-    Those receipts count that one of the `trusted` keys signed, and of several the one that an entry names. `deep`
-    brings every bundle and computes its digest, and asks for the lock of every other key too. Raises
-    `StoreUnreachable`; a log that cannot be read otherwise is a finding.
+    Those receipts count that one of the `trusted` keys signed, and of several the one that an entry names; which keys
+    those are is asked after the listing, since one may be admitted and seal meanwhile. `deep` brings every bundle and
+    computes its digest, and asks for the lock of every other key too. Raises `StoreUnreachable`; a log that cannot be
+    read otherwise is a finding.
     """
     logged, unread = _logged(entries)  # before the listing: what is entered meanwhile is in both, or in none
     listing = tuple(store.versions())
     listed = frozenset(one.key for one in listing)
-    read = _receipts(store, listing, trusted, [place for place in logged if place not in listed])
+    read = _receipts(store, listing, trusted(), [place for place in logged if place not in listed])
     chosen = {place: one for place, some in read.items() if (one := _that_counts(some, logged.get(place)))}
     receipts = [one.receipt for one in chosen.values() if one.receipt]
     places = [(one.held.key, one.held.version) for one in receipts]

@@ -81,7 +81,7 @@ class Notary:
         self.origin = origin or origin_of(self.keyring)
         # An old head stays one, whatever became of its key since: what a key may sign when is checked by the verifier.
         self.log = Log(
-            store, self.origin, hands.log, now=now, trusted=self._log_keys(), seen=seen, may_sign=self._assert_may_sign
+            store, self.origin, hands.log, now=now, trusted=self._log_keys, seen=seen, may_sign=self._assert_may_sign
         )
         self._assert_may_sign(self.log.view().size)
         self._assert_may_sign(self.log.mend().size)
@@ -181,7 +181,7 @@ class Notary:
         longer = _extended(self.store, self.keyring, envelope)
         if longer.envelopes[-1] != envelope:
             raise EvidenceError("another process changed the keyring just now", "look at it, then try again")
-        self._know(longer)
+        self.keyring = longer
         self._enter_keyring()
 
     def _enter_keyring(self) -> None:
@@ -263,6 +263,8 @@ class Notary:
         return (*self.keyring.trusted(Role.SEAL, size), *self.keyring.trusted(Role.SUBMIT, size))
 
     def _log_keys(self) -> tuple[PublicKey, ...]:
+        """By every statement in the store: the key that signed a head was admitted before it did."""
+        self._take_in_keys()
         return tuple(one.key for one in self.keyring.statements if Role.LOG in one.roles)
 
     def _own(self) -> dict[Role, PublicKey]:
@@ -276,13 +278,8 @@ class Notary:
         return size
 
     def _take_in_keys(self) -> None:
-        """What other processes said of keys since: heads may be signed by a key that was admitted meanwhile."""
-        if (keyring := _grown(self.store, self.keyring)) is not self.keyring:
-            self._know(keyring)
-
-    def _know(self, keyring: Keyring) -> None:
-        self.keyring = keyring
-        self.log.trust(self._log_keys())
+        """What other processes said of keys since."""
+        self.keyring = _grown(self.store, self.keyring)
 
     def _assert_may_sign(self, index: int) -> None:
         """Raises `KeyProblem` unless both our keys count at this entry, by every statement in the store."""

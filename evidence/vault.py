@@ -5,7 +5,7 @@ nothing is written; what is pulled is what its entry names, byte for byte.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -45,8 +45,11 @@ class Vault:
     @cached_property
     def view(self) -> View:
         """The log under its newest head. Raises `ForkAlarm` when the store does not fit it."""
-        keys = [one.key for one in self.keyring.statements if Role.LOG in one.roles]
-        return Reader(self.store, self.origin, keys).view()
+        return Reader(self.store, self.origin, self._keys(Role.LOG), lambda: self.keys_now(Role.LOG)).view()
+
+    def keys_now(self, role: Role) -> tuple[PublicKey, ...]:
+        """The keys that were ever admitted for this, also since the vault was opened."""
+        return replace(self, keyring=read_keyring(self.store) or self.keyring)._keys(role)
 
     def entries(self, wanted: Callable[[Entry], bool] = lambda _: True) -> Iterator[Entry]:
         """What is in the log, the oldest first."""
@@ -81,6 +84,9 @@ class Vault:
         durable.make_folders(to.parent)
         durable.write(to, self.view.prove(entry.index))
         return True
+
+    def _keys(self, role: Role) -> tuple[PublicKey, ...]:
+        return tuple(one.key for one in self.keyring.statements if role in one.roles)
 
     def _counts(self, entry: Entry, proof: bytes) -> bool:
         """Whether it is the entry's proof, and its head was signed by a key that counted at the last entry under it."""

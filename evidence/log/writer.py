@@ -92,10 +92,10 @@ class _Order:
 class Log:
     """The log named `origin` in a store, for one writer at a time in this process; other processes may write too.
 
-    `signer` is the log's key (Ed25519), `trusted` are the public keys that sign or signed for this log besides, `now`
-    the clock of `loggedAt`, and `seen` a file of this machine that remembers the last head. `may_sign` is asked before
-    anything is signed, with the index of the last entry that it is signed for, and raises to forbid it: each time anew,
-    since a key may have been ended meanwhile.
+    `signer` is the log's key (Ed25519), `trusted` gives the public keys that sign or signed for this log besides, by
+    what is known when it is asked; `now` is the clock of `loggedAt`, and `seen` a file of this machine that remembers
+    the last head. `may_sign` is asked before anything is signed, with the index of the last entry that it is signed
+    for, and raises to forbid it: each time anew, since a key may have been ended meanwhile.
 
     Raises `ForkAlarm` whenever the store does not fit its head, or the last head that was seen; `StoreUnreachable` when
     it is away, after which `append_once` may be called again.
@@ -108,7 +108,7 @@ class Log:
         signer: "Signer",
         *,
         now: Callable[[], datetime],
-        trusted: Sequence[PublicKey] = (),
+        trusted: Callable[[], Sequence[PublicKey]] = tuple,
         seen: Path | None = None,
         may_sign: Callable[[int], None] = lambda _: None,
     ) -> None:
@@ -116,12 +116,8 @@ class Log:
         raw_public(own)  # before anything is written in its name
         assert_name(origin)
         self._shelf, self._origin, self._signer, self._now = shelf, origin, signer, now
-        self._reader = Reader(shelf, origin, (own, *trusted))
+        self._reader = Reader(shelf, origin, [own], trusted)
         self._seen, self._may_sign = Seen(origin, seen), may_sign
-
-    def trust(self, keys: Sequence[PublicKey]) -> None:
-        """These keys may have signed too: some were admitted since."""
-        self._reader = Reader(self._shelf, self._origin, (public_key_of(self._signer), *keys))
 
     def view(self) -> View:
         """The log under the newest head, which must follow from the last one that was seen."""
@@ -223,7 +219,7 @@ class Log:
     def _open_batch(self, view: View, content: bytes) -> list[Entry]:
         """The entries in a batch. That each names the one before holds a batch to its place: none can be replayed."""
         opened = open_envelope(content, BATCH_TYPE)
-        if opened is None or not any(opened.is_signed_by(key) for key in self._reader.keys):
+        if opened is None or not self._reader.knows(lambda keys: any(map(opened.is_signed_by, keys))):
             raise ForkAlarm(f"{_batch_key(view.size)} is not a batch that a key of the log {self._origin} signed")
         last, entries = _last(view), []
         for index, entry in enumerate(parse_entry_bundle(opened.payload) or (), view.size):

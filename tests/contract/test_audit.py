@@ -47,7 +47,7 @@ def test_a_bucket_that_nobody_touched_has_no_findings_and_a_touched_one_has(weed
     prefix = f"audit-{bucket}"
     store = _filled(weed, bucket, prefix, key)
     trusted = [load_public(key.with_suffix(".pub"))]
-    assert audit(store, trusted, deep=True) == Audit((), 9, 4, 4, True)
+    assert audit(store, lambda: trusted, deep=True) == Audit((), 9, 4, 4, True)
     weed.client.put_object(Bucket=bucket, Key=f"{prefix}/{KEYS[0]}", Body=b"another")
     weed.client.delete_object(Bucket=bucket, Key=f"{prefix}/{KEYS[1]}")
     weed.client.delete_object(Bucket=bucket, Key=f"{prefix}/{HEAD}")
@@ -56,7 +56,7 @@ def test_a_bucket_that_nobody_touched_has_no_findings_and_a_touched_one_has(weed
         "plain": {(Fault.DIFFERENT, KEYS[0]), (Fault.MISSING, KEYS[1])},
         "versioned": {(Fault.SECOND_VERSION, KEYS[0]), (Fault.MARKER, KEYS[1]), (Fault.MARKER, HEAD)},
     }
-    found = _told(audit(store, trusted))
+    found = _told(audit(store, lambda: trusted))
     assert found == expected["plain" if bucket == "plain" else "versioned"] | {(Fault.STRAY, "notes.txt")}
 
 
@@ -64,7 +64,7 @@ def test_a_shortened_lock_and_a_deleted_version_are_found(weed: Weed, key: Path)
     prefix = "audit-governance"
     store = _filled(weed, "locked", prefix, key, "GOVERNANCE")
     trusted = [load_public(key.with_suffix(".pub"))]
-    assert audit(store, trusted, deep=True).findings == ()
+    assert audit(store, lambda: trusted, deep=True).findings == ()
 
     def named(place: str) -> dict[str, Any]:
         held = store.head(place)
@@ -75,7 +75,7 @@ def test_a_shortened_lock_and_a_deleted_version_are_found(weed: Weed, key: Path)
     sooner = {"Mode": "GOVERNANCE", "RetainUntilDate": datetime.now(UTC) + timedelta(days=1)}
     weed.client.put_object_retention(**named(KEYS[0]), Retention=sooner)
     weed.client.delete_object(**named(KEYS[1]))
-    found = audit(store, trusted)
+    found = audit(store, lambda: trusted)
     assert _told(found) == {(Fault.SHORTENED, KEYS[0]), (Fault.MISSING, KEYS[1])}
     assert "the receipt says" in found.findings[0].seen
 
@@ -86,7 +86,7 @@ def test_a_version_that_was_put_unlocked_is_found(weed: Weed, key: Path) -> None
     place = "records/" + "ab" * 32 + ".dsse.json"
     weed.client.put_object(Bucket="locked", Key=f"{prefix}/{place}", Body=b"")
     trusted = [load_public(key.with_suffix(".pub"))]
-    assert _told(audit(store, trusted, deep=True)) == {(Fault.UNLOCKED, place)}
+    assert _told(audit(store, lambda: trusted, deep=True)) == {(Fault.UNLOCKED, place)}
 
 
 @pytest.mark.parametrize("kind", ["folder", "plain", "versioned", "locked"])
@@ -106,7 +106,7 @@ def test_what_the_holder_of_the_key_exchanged_is_found_by_the_log(
     assert notary.enter_all(bundles) == {}
     vault = Vault.open(store, load_public(key.with_suffix(".pub")))
     trusted = [load_public(key.with_suffix(".pub"))]
-    found = audit(store, trusted, entries=vault.entries, deep=True)
+    found = audit(store, lambda: trusted, entries=vault.entries, deep=True)
     assert (found.findings, found.bundles, found.receipts, found.entries) == ((), 3, 3, 3)
     place = bundles[1][0]
     for gone in (place, receipt_key(place)):
@@ -114,8 +114,8 @@ def test_what_the_holder_of_the_key_exchanged_is_found_by_the_log(
     _sealed(store, key, tmp_path, 1, "failed")
     digest = store.digest(place)
     store.put_bytes(receipt_key(place), signed_receipt(store, place, digest, store.where, datetime.now(UTC), signer))
-    assert audit(store, trusted, deep=True).findings == (), "bundle and receipt agree"
-    told = _told(audit(store, trusted, entries=vault.entries))
+    assert audit(store, lambda: trusted, deep=True).findings == (), "bundle and receipt agree"
+    told = _told(audit(store, lambda: trusted, entries=vault.entries))
     assert told == {(Fault.NOT_AS_LOGGED, place), (Fault.NOT_AS_LOGGED, receipt_key(place))}
 
 

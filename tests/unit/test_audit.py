@@ -80,10 +80,10 @@ def _told(found: Audit) -> list[tuple[Fault, str]]:
 @pytest.mark.parametrize("deep", [False, True], ids=["shallow", "deep"])
 def test_a_store_that_nobody_touched_has_no_findings(store: S3Store, tmp_path: Path, keys: Path, *, deep: bool) -> None:
     ours = load_public(keys / "ours.pub")
-    assert audit(store, [ours], deep=deep) == Audit((), 9, 3, 3, deep)
+    assert audit(store, lambda: [ours], deep=deep) == Audit((), 9, 3, 3, deep)
     folder = DirectoryStore(tmp_path)
     _fill(folder, keys)
-    assert audit(folder, [ours], deep=deep) == Audit((), 9, 3, 3, deep)
+    assert audit(folder, lambda: [ours], deep=deep) == Audit((), 9, 3, 3, deep)
 
 
 def test_what_is_not_evidence_may_come_and_go(store: S3Store, bucket: PaperS3, ours: PublicKey) -> None:
@@ -91,7 +91,7 @@ def test_what_is_not_evidence_may_come_and_go(store: S3Store, bucket: PaperS3, o
         bucket.keep(key, b"1")
         bucket.keep(key, b"2")
         bucket.keep(key, None)
-    assert audit(store, [ours], deep=True).findings == ()
+    assert audit(store, lambda: [ours], deep=True).findings == ()
 
 
 BUNDLE = BUNDLES[0]
@@ -149,7 +149,7 @@ def test_what_was_done_to_it_is_found(
     store: S3Store, bucket: PaperS3, ours: PublicKey, change: Change, expected: list[tuple[Fault, str]]
 ) -> None:
     change(bucket)
-    assert _told(audit(store, [ours])) == expected
+    assert _told(audit(store, lambda: [ours])) == expected
 
 
 def test_a_server_that_vouches_for_bytes_it_lost_is_found_by_a_deep_audit(
@@ -159,14 +159,14 @@ def test_a_server_that_vouches_for_bytes_it_lost_is_found_by_a_deep_audit(
     _kept(bucket).body = b"orders/orders-0.tar.gz"
     answer = bucket.head_object
     monkeypatch.setattr(bucket, "head_object", lambda **more: true if more["Key"] == BUNDLE else answer(**more))
-    assert _told(audit(store, [ours])) == []
-    assert _told(audit(store, [ours], deep=True)) == [(Fault.DIFFERENT, BUNDLE)]
+    assert _told(audit(store, lambda: [ours])) == []
+    assert _told(audit(store, lambda: [ours], deep=True)) == [(Fault.DIFFERENT, BUNDLE)]
 
 
 def test_what_is_kept_without_a_lock_is_found_by_a_deep_audit(store: S3Store, bucket: PaperS3, ours: PublicKey) -> None:
     _set(OTHERS[0], mode=None, until=None, hold=False)(bucket)
-    assert _told(audit(store, [ours])) == []
-    assert _told(audit(store, [ours], deep=True)) == [(Fault.UNLOCKED, OTHERS[0])]
+    assert _told(audit(store, lambda: [ours])) == []
+    assert _told(audit(store, lambda: [ours], deep=True)) == [(Fault.UNLOCKED, OTHERS[0])]
 
 
 def test_a_listing_that_leaves_out_what_the_store_holds_is_found(
@@ -178,7 +178,7 @@ def test_a_listing_that_leaves_out_what_the_store_holds_is_found(
         return (one for one in listing(prefix) if one.key != BUNDLE)
 
     monkeypatch.setattr(S3Store, "versions", cut_short)
-    found = audit(store, [ours])
+    found = audit(store, lambda: [ours])
     assert _told(found) == [(Fault.UNLISTED, BUNDLE)]
 
 
@@ -186,7 +186,7 @@ def test_a_listing_that_leaves_out_what_the_store_holds_is_found(
 def test_what_only_looks_like_a_receipt_is_found(store: S3Store, ours: PublicKey, size: int) -> None:
     place = receipt_key("orders/orders-9.tar.gz")
     store.put_bytes(place, bytes(size))
-    assert _told(audit(store, [ours])) == [(Fault.FALSE_RECEIPT, place)]
+    assert _told(audit(store, lambda: [ours])) == [(Fault.FALSE_RECEIPT, place)]
 
 
 def test_a_receipt_by_another_key_or_in_another_place_is_false(store: S3Store, ours: PublicKey, keys: Path) -> None:
@@ -195,8 +195,8 @@ def test_a_receipt_by_another_key_or_in_another_place_is_false(store: S3Store, o
     for place, key in zip(places, ("ours", "theirs"), strict=True):
         signer = load_signer(keys / f"{key}.pem")
         store.put_bytes(place, signed_receipt(store, BUNDLE, digest, "s3://evidence", NOW, signer))
-    assert _told(audit(store, [ours])) == [(Fault.FALSE_RECEIPT, place) for place in places]
-    assert len(audit(store, []).findings) == 5
+    assert _told(audit(store, lambda: [ours])) == [(Fault.FALSE_RECEIPT, place) for place in places]
+    assert len(audit(store, lambda: []).findings) == 5
 
 
 def test_a_second_receipt_does_not_take_the_place_of_the_first(
@@ -208,7 +208,7 @@ def test_a_second_receipt_does_not_take_the_place_of_the_first(
     second = signed_receipt(store, BUNDLE, digest, "s3://evidence", NOW, load_signer(keys / "ours.pem"))
     bucket.delete_object(Key=receipt_key(BUNDLE))
     store.put_bytes(receipt_key(BUNDLE), second)
-    assert set(_told(audit(store, [ours]))) == {
+    assert set(_told(audit(store, lambda: [ours]))) == {
         (Fault.SHORTENED, BUNDLE),
         (Fault.MARKER, receipt_key(BUNDLE)),
         (Fault.SECOND_VERSION, receipt_key(BUNDLE)),
@@ -260,10 +260,10 @@ def test_what_was_exchanged_by_who_may_seal_is_found_by_the_log(
     store = DirectoryStore(tmp_path)
     _fill(store, keys)
     entries = _entries(store)
-    assert audit(store, [ours], entries=lambda: entries, deep=deep) == Audit((), 9, 3, 3, deep, 3)
+    assert audit(store, lambda: [ours], entries=lambda: entries, deep=deep) == Audit((), 9, 3, 3, deep, 3)
     _exchange(tmp_path, store, keys, content)
-    assert _told(audit(store, [ours], deep=deep)) == [], "its receipts alone agree with themselves"
-    found = audit(store, [ours], entries=lambda: entries, deep=deep)
+    assert _told(audit(store, lambda: [ours], deep=deep)) == [], "its receipts alone agree with themselves"
+    found = audit(store, lambda: [ours], entries=lambda: entries, deep=deep)
     assert _told(found) == expected
     assert all("entry 0 of the log" in one.seen for one in found.findings)
 
@@ -278,8 +278,8 @@ def test_what_the_log_names_and_is_not_there_is_found(tmp_path: Path, keys: Path
     (tmp_path / receipt_key(BUNDLES[2])).unlink()
     (tmp_path / BUNDLES[2]).chmod(0o644)
     (tmp_path / BUNDLES[2]).write_bytes(b"another")
-    assert audit(store, [ours]).findings == ()
-    assert _told(audit(store, [ours], entries=lambda: entries)) == [
+    assert audit(store, lambda: [ours]).findings == ()
+    assert _told(audit(store, lambda: [ours], entries=lambda: entries)) == [
         (Fault.MISSING, receipt_key(BUNDLES[0])),
         (Fault.MISSING, receipt_key(BUNDLES[1])),
         (Fault.MISSING, BUNDLES[1]),
@@ -293,7 +293,7 @@ def test_of_several_receipts_the_one_that_the_log_names_counts(
 ) -> None:
     """A forged one that a lying store dates back comes first in its listing, and does not count."""
     entries = _entries(store)
-    assert audit(store, [ours], entries=lambda: entries).findings == ()
+    assert audit(store, lambda: [ours], entries=lambda: entries).findings == ()
     place = receipt_key(BUNDLE)
     true = _kept(bucket, place)
     _set(until=NOW + timedelta(days=1))(bucket)
@@ -301,8 +301,10 @@ def test_of_several_receipts_the_one_that_the_log_names_counts(
     forged = signed_receipt(store, BUNDLE, digest, "s3://evidence", NOW, load_signer(keys / "ours.pem"))
     made = bucket.keep(place, forged, true.mode, true.until, true.hold)
     made.at = true.at - timedelta(hours=1)
-    assert (Fault.SHORTENED, BUNDLE) not in _told(audit(store, [ours])), "the oldest receipt fits the shortened lock"
-    found = audit(store, [ours], entries=lambda: entries)
+    assert (Fault.SHORTENED, BUNDLE) not in _told(audit(store, lambda: [ours])), (
+        "the oldest receipt fits the shortened lock"
+    )
+    found = audit(store, lambda: [ours], entries=lambda: entries)
     assert set(_told(found)) == {(Fault.SHORTENED, BUNDLE), (Fault.SECOND_VERSION, place)}
     assert {one.version for one in found.findings if one.key == place} == {made.version}
 
@@ -316,8 +318,8 @@ def test_a_receipt_that_the_log_names_and_a_listing_leaves_out_is_found(
         return (one for one in listing(prefix) if one.key not in {place, BUNDLE})
 
     monkeypatch.setattr(S3Store, "versions", cut_short)
-    assert audit(store, [ours]).findings == ()
-    told = _told(audit(store, [ours], entries=lambda: entries))
+    assert audit(store, lambda: [ours]).findings == ()
+    told = _told(audit(store, lambda: [ours], entries=lambda: entries))
     assert set(told) == {(Fault.UNLISTED, place), (Fault.UNLISTED, BUNDLE)}
 
 
@@ -329,10 +331,10 @@ def test_a_log_that_cannot_be_read_is_a_finding_and_one_that_is_away_is_not(stor
     def away() -> Iterator[Entry]:
         raise StoreUnreachable("nobody answers", "try later")
 
-    found = audit(store, [ours], entries=forked)
+    found = audit(store, lambda: [ours], entries=forked)
     assert (_told(found), found.entries) == ([(Fault.UNREADABLE_LOG, "log/")], 1)
     with pytest.raises(StoreUnreachable):
-        audit(store, [ours], entries=away)
+        audit(store, lambda: [ours], entries=away)
 
 
 def test_a_store_that_is_away_is_no_finding(store: S3Store, bucket: PaperS3, ours: PublicKey) -> None:
@@ -343,7 +345,7 @@ def test_a_store_that_is_away_is_no_finding(store: S3Store, bucket: PaperS3, our
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(bucket, method, away)
             with pytest.raises(StoreUnreachable):
-                audit(store, [ours], deep=True)
+                audit(store, lambda: [ours], deep=True)
 
 
 def test_a_changed_or_lost_file_in_a_folder_is_found(tmp_path: Path, keys: Path, ours: PublicKey) -> None:
@@ -353,7 +355,7 @@ def test_a_changed_or_lost_file_in_a_folder_is_found(tmp_path: Path, keys: Path,
     (tmp_path / BUNDLES[1]).chmod(0o644)
     (tmp_path / BUNDLES[1]).write_bytes(b"another")
     (tmp_path / "notes.txt").write_bytes(b"")
-    assert set(_told(audit(store, [ours]))) == {
+    assert set(_told(audit(store, lambda: [ours]))) == {
         (Fault.MISSING, BUNDLES[0]),
         (Fault.DIFFERENT, BUNDLES[1]),
         (Fault.STRAY, "notes.txt"),

@@ -1,11 +1,13 @@
 """A notary whose own key was ended appends nothing more, also while it runs; whoever took its place goes on."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from evidence.audit import audit
 from evidence.errors import KeyProblem, StoreUnreachable
 from evidence.keyring import EVERY_ROLE, Action, Role
 from evidence.keys import PublicKey, public_key_of
@@ -13,6 +15,7 @@ from evidence.log.heads import parse_head
 from evidence.notary import Hands, Notary, read_keyring
 from evidence.statement import PredicateType
 from evidence.stores import Store
+from evidence.vault import Vault
 from tests.unit.test_evidence_notary import (
     Clock,
     DyingAt,
@@ -139,6 +142,32 @@ def test_a_key_that_is_revoked_in_the_middle_of_a_batch_signs_nothing_after_that
         assert kinds.count("run") in {0, 2}
         assert kinds[-1] == "record", "nothing came after the revocation"
         endings.add(kinds.count("run"))
+    pytest.fail("it never came to its end")
+
+
+def test_a_key_that_is_admitted_and_signs_meanwhile_is_no_alarm(signer: Make, bundle: Make) -> None:
+    """Before any operation of one notary, or of one who audits, another admits a key, which enters a bundle."""
+    for at in range(1, 300):
+        store, clock = in_memory(), Clock()
+        first, second = backlog_of(store, bundle, 1, 2)
+        notary_of(store, signer(), now=clock).enter(*first)
+        came: list[Notary] = []
+
+        def between(store: Store = store, clock: Clock = clock, came: list[Notary] = came, new: Any = second) -> None:
+            notary_of(store, signer(), now=clock).admit(signer("fresh"), EVERY_ROLE, "as planned")
+            came.append(notary_of(store, signer("fresh"), now=clock))
+            came[0].enter(*new)
+
+        watched: Any = Interrupted(store, at, between)
+        notary = notary_of(watched, signer(), now=clock)
+        notary.record(PredicateType.PROBE, {"canaries/1": "0" * 64}, {"worm": False})
+        vault = Vault.open(watched, public_key_of(signer()))
+        assert audit(watched, partial(vault.keys_now, Role.SEAL), entries=vault.entries, deep=True).findings == ()
+        if not came:
+            assert at > 30
+            return
+        assert_entered(store, came[0].log, [first[0], second[0]])
+        assert_heads_count(store)
     pytest.fail("it never came to its end")
 
 

@@ -346,7 +346,7 @@ def killed_batch(shelf: MemoryShelf, seed: int) -> None:
     """Leave a batch, and nothing of what follows from it, of a writer who has this key and believes the log."""
     shelf.after = lambda verb, key: Countdown(0)(verb, key) if verb == "put" else None
     with pytest.raises(Killed):
-        Log(shelf, ORIGIN, signer(seed), now=lambda: NOON, trusted=[public(0)]).append(drafts("foreign"))
+        Log(shelf, ORIGIN, signer(seed), now=lambda: NOON, trusted=lambda: [public(0)]).append(drafts("foreign"))
     shelf.after = lambda verb, key: None
 
 
@@ -452,7 +452,7 @@ def test_a_tile_that_holds_other_bytes_is_not_written_over() -> None:
 
 def test_heads_of_the_key_before_are_trusted_only_where_it_is_named() -> None:
     shelf = filled(3)
-    newer = Log(shelf, ORIGIN, signer(1), now=lambda: NOON, trusted=[public(0)])
+    newer = Log(shelf, ORIGIN, signer(1), now=lambda: NOON, trusted=lambda: [public(0)])
     newer.append(drafts("new key"))
     assert Reader(shelf, ORIGIN, [public(0), public(1)]).view().size == 4
     assert_alarm(shelf, "is not a head that a key of the log")  # by who knows the old key alone
@@ -462,7 +462,7 @@ def test_a_batch_of_the_key_before_is_finished_by_the_new_one() -> None:
     shelf = filled(3)
     killed_batch(shelf, seed=0)
     behind = MemoryShelf(dict(shelf.content))
-    Log(shelf, ORIGIN, signer(1), now=lambda: NOON, trusted=[public(0)]).mend()
+    Log(shelf, ORIGIN, signer(1), now=lambda: NOON, trusted=lambda: [public(0)]).mend()
     Log(behind, ORIGIN, signer(0), now=lambda: NOON).mend()
     key = f"log/heads/{4:020d}"
     assert shelf.content.pop(key) != behind.content.pop(key)  # the same root under two signatures
@@ -479,7 +479,7 @@ def test_the_same_root_signed_by_two_keys_of_the_log_is_no_fork() -> None:
             shelf.content.setdefault(key, content)
 
     shelf.after = overtake
-    appended = Log(shelf, ORIGIN, signer(0), now=lambda: NOON, trusted=[public(1)]).append(drafts("next"))
+    appended = Log(shelf, ORIGIN, signer(0), now=lambda: NOON, trusted=lambda: [public(1)]).append(drafts("next"))
     assert appended.view.head.content == content
     shelf = filled(3)
     shelf.after = overtake

@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from functools import partial
 
 from rich.console import Console
 from rich.table import Table
@@ -41,8 +42,7 @@ def probe(settings: Settings, *, as_json: bool) -> int:
 def audit(settings: Settings, *, deep: bool, as_json: bool) -> int:
     """Hold what the store has against its receipts, and both against the log."""
     vault = open_vault(settings)
-    trusted = [one.key for one in vault.keyring.statements if Role.SEAL in one.roles]
-    found = audit_store(vault.store, trusted, entries=vault.entries, deep=deep)
+    found = audit_store(vault.store, partial(vault.keys_now, Role.SEAL), entries=vault.entries, deep=deep)
     if as_json:
         findings = [
             {"fault": one.fault.value, "key": one.key, "version": one.version, "seen": one.seen, "advice": one.advice}
