@@ -7,7 +7,12 @@ from muster.spark.spec import SparkSpec
 
 def findings_of(seen: ClusterSeen, spec: SparkSpec) -> tuple[Finding, ...]:
     """Every reason for and against."""
-    return (_reachable(seen), _workers(seen, spec), _capacity(seen, spec), _disk(seen, spec))
+    return (_reachable(seen), _workers(seen, spec), _others(seen, spec), _capacity(seen, spec), _disk(seen, spec))
+
+
+def others_of(seen: ClusterSeen, ours: str = "") -> tuple[str, ...]:
+    """Names of applications that are not `ours`."""
+    return tuple(sorted(name for name in seen.applications if name != ours))
 
 
 def _reachable(seen: ClusterSeen) -> Finding:
@@ -23,6 +28,19 @@ def _workers(seen: ClusterSeen, spec: SparkSpec) -> Finding:
     return judge("workers", count >= wanted, f"at least {wanted} workers take work", f"{count} do",
                  "start workers, or make the fault smaller: no drill takes the last worker unless"
                  " `blast_radius.last_worker` says so")  # fmt: skip
+
+
+def _others(seen: ClusterSeen, spec: SparkSpec) -> Finding:
+    fault, found = spec.fault.type, others_of(seen)
+    expected = f"no other application runs that {fault} would reach"
+    if seen.problems:
+        return unseen("others", expected, "nobody says what runs there")
+    said = f"{', '.join(found[:3])}{' and others' if found[3:] else ''} run there" if found else "none runs"
+    if not fault.reaches_others or spec.blast_radius.others:
+        why = "the plan allows it" if fault.reaches_others else f"{fault} hits our application alone"
+        return Finding(check="others", verdict=None, expected=expected, seen=f"{said}; {why}")
+    return judge("others", not found, expected, said,
+                 "wait until they have ended, or hit executors; `blast_radius.others` allows it")  # fmt: skip
 
 
 def _capacity(seen: ClusterSeen, spec: SparkSpec) -> Finding:

@@ -57,6 +57,11 @@ class Fault(StrEnum):
         return not self.hits_workers and self not in _OF_SERVICES
 
     @property
+    def reaches_others(self) -> bool:
+        """Whether applications that are not ours, on the same cluster, would feel it."""
+        return self.hits_workers or self in _OF_EVERYBODY
+
+    @property
     def lasts(self) -> bool:
         """Whether it goes on for a while and is then ended."""
         return self in _LASTING
@@ -65,6 +70,7 @@ class Fault(StrEnum):
 _OF_WORKERS = frozenset({Fault.KILL_WORKER, Fault.RESTART_WORKERS, Fault.FREEZE_WORKER, Fault.SLOW_DISK,
                          Fault.FULL_DISK, Fault.CUT_NETWORK, Fault.DECOMMISSION})  # fmt: skip
 _OF_SERVICES = frozenset({Fault.RESTART_MASTER, Fault.KILL_DRIVER, Fault.KILL_SHUFFLE_SERVICE})
+_OF_EVERYBODY = frozenset({Fault.RESTART_MASTER, Fault.KILL_SHUFFLE_SERVICE})
 _LASTING = frozenset({Fault.RESTART_WORKERS, Fault.RESTART_MASTER, Fault.FREEZE_EXECUTOR, Fault.FREEZE_WORKER,
                       Fault.SLOW_DISK, Fault.FULL_DISK, Fault.CUT_NETWORK, Fault.KILL_SHUFFLE_SERVICE})  # fmt: skip
 
@@ -101,6 +107,8 @@ class BlastRadius(_Strict):
     workers: int = Field(default=1, ge=0)
     last_worker: bool = False
     """Whether no worker may be left."""
+    others: bool = False
+    """Whether applications that are not the drill's may feel a fault of workers, master or shuffle service."""
 
 
 class Expect(StrEnum):

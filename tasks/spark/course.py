@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from muster.drill import Context
 from muster.errors import Refusal, StepError, SystemFailure
 from muster.quantity import format_seconds
-from muster.spark.observations import Aim, Healed, Lap, Missed, Stress, Struck, Victim
+from muster.spark.observations import Aim, ClusterSeen, Healed, Lap, Missed, Stress, Struck, Victim
+from muster.spark.readiness import others_of
 from muster.spark.section import spec_of
 from muster.spark.spec import Expect, Fault, SparkSpec
 from tasks.spark.aiming import aim_at, busiest, is_over, most_cached, reached
@@ -273,6 +274,8 @@ def _executor_victim(executor: Executor) -> Victim:
 def require_within(victims: tuple[Victim, ...], target: Stressable, work: Work) -> None:
     """Refuse what is beyond the blast radius, whatever the fault asked for."""
     radius, fault = work.spec.blast_radius, work.spec.fault.type
+    if fault.reaches_others and not radius.others:
+        _require_nobody_else(target.look("strike", work), work)
     if fault is Fault.RESTART_WORKERS and radius.last_worker:
         return
     hit = sum(len(v.executors) for v in victims)
@@ -284,6 +287,14 @@ def require_within(victims: tuple[Victim, ...], target: Stressable, work: Work) 
         left = {w.host for w in target.look("strike", work).alive} - {v.host for v in victims}
         if not left:
             raise Refusal(f"{fault} would leave no worker", "`blast_radius.last_worker` allows it")
+
+
+def _require_nobody_else(seen: ClusterSeen, work: Work) -> None:
+    """Refuse what an application that is not ours would feel, and where nobody says whether there is one."""
+    fault, others = work.spec.fault.type, others_of(seen, work.application)
+    if others or seen.problems:
+        who = f"would reach {', '.join(others)}" if others else f"could reach others: {'; '.join(seen.problems)}"
+        raise Refusal(f"{fault} {who}", "run it when nothing else does; `blast_radius.others` allows it")
 
 
 def _now_ms() -> int:

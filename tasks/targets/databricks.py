@@ -120,11 +120,11 @@ class Target:
         return self._hooked.possible()
 
     def look(self, stage: str, work: Work | None = None) -> ClusterSeen:
-        """What a lap's cluster would be; while a lap runs, the machines that it has."""
+        """What a lap's cluster would be; while a lap runs, the machines that it has. Nobody else is ever on it."""
         wanted = self._spec.cluster
         try:
             size, has_runtime = self._api.size(wanted.node_type_id), self._api.has_runtime(wanted.spark_version)
-            runs = self._api.runs("muster-")
+            runs = self._api.runs(f"{work.application} ") if work else ()
             hosts = self._hosts(work)
         except StepError as error:
             return ClusterSeen(stage=stage, manager=self._spec.host, spark="", workers=(), problems=(error.message,))
@@ -141,7 +141,7 @@ class Target:
                            memory=memory, memory_free=memory)
                 for n, host in enumerate(hosts, 1)
             ),
-            applications=tuple(run.name.partition(" ")[0] for run in runs),
+            applications=(work.application,) if work and runs else (),
             problems=tuple(problems),
         )  # fmt: skip
 

@@ -89,7 +89,7 @@ class Target(ClientMode):
         )
 
     def look(self, stage: str, work: Work | None = None) -> ClusterSeen:
-        """Nodes, what pods leave free of them, and which Spark applications run in the namespace."""
+        """Nodes, what pods leave free of them, and which Spark applications run in the namespace, or on them."""
         try:
             nodes, pods = self._kube().nodes(self._spec.nodes), self._kube().every_pod()
             spark = self._kube().pods(self._spec.namespace, ROLE)
@@ -112,7 +112,9 @@ class Target(ClientMode):
                     memory_free=max(0, node.memory - sum(pod.memory for pod in on_it)),
                 )
             )
-        names = {_name_of(pod, work) for pod in spark if not pod.is_over}
+        hosts = {node.name for node in nodes}
+        beside = [pod for pod in running if ROLE in pod.labels and pod.node in hosts]
+        names = {_name_of(pod, work) for pod in (*spark, *beside) if not pod.is_over}
         return ClusterSeen(
             stage=stage, manager=self._spec.master, spark="", workers=tuple(workers), applications=tuple(sorted(names))
         )

@@ -58,6 +58,15 @@ def test_what_pods_ask_for_is_not_free(tmp_path):
     assert set(seen.applications) == {work.application, "etl"}
 
 
+def test_sparks_pods_of_another_namespace_are_seen_where_they_share_a_node(tmp_path):
+    labels = {"spark-role": "executor", "spark-app-name": "etl"}
+    there = [pod_of("9", uid="u9", labels=labels), pod_of("7", uid="u7", labels={}),
+             pod_of("8", uid="u8", node="elsewhere", labels={**labels, "spark-app-name": "bi"})]  # fmt: skip
+    world = kubernetes_world(pods=there)
+    world.fake.pods = lambda _namespace, _selector: ()
+    assert world.target().look("strike", work_of(tmp_path)).applications == ("etl",)
+
+
 def test_just_the_victims_pods_are_deleted(tmp_path):
     work = work_of(tmp_path, Fault.KILL_EXECUTOR)
     world = kubernetes_world(pods=[pod_of(n) for n in ("1", "2", "3")] + [pod_of("1", "r", "spark-other", uid="x")])

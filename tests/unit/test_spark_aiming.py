@@ -103,18 +103,20 @@ def test_whom_a_fault_hits(fault: Fault, count: int, hit: list[tuple[str, ...]])
 
 
 class Looked:
-    def __init__(self, alive: int) -> None:
-        self.alive = alive
+    def __init__(self, alive: int, **changes: Any) -> None:
+        self.alive, self.changes = alive, changes
 
     def look(self, stage: str, work: Work | None = None) -> ClusterSeen:
-        return cluster(stage, self.alive)
+        return cluster(stage, self.alive, **self.changes)
 
 
-def within(tmp_path: Path, victims: tuple[Victim, ...], alive: int = 2, **spark: Any) -> None:
+def within(
+    tmp_path: Path, victims: tuple[Victim, ...], alive: int = 2, seen: dict[str, Any] | None = None, **spark: Any
+) -> None:
     spec = plan(**spark).spark
     assert spec is not None
     work = Work(Workspace("r", tmp_path), Processes(tmp_path, tmp_path), spec, lambda: 9.0)
-    require_within(victims, Looked(alive), work)  # type: ignore[arg-type]
+    require_within(victims, Looked(alive, **(seen or {})), work)  # type: ignore[arg-type]
 
 
 ONE = Victim(name="executor 1", host="h1", executors=("1",))
@@ -137,3 +139,18 @@ def test_the_last_worker_is_spared_unless_the_plan_says_otherwise(tmp_path: Path
     with pytest.raises(Refusal, match="no worker"):
         within(tmp_path, (only,), alive=1, fault=fault)
     within(tmp_path, (only,), alive=1, fault=fault, blast_radius={"last_worker": True})
+
+
+@pytest.mark.parametrize("fault", ["kill-worker", "restart-workers", "restart-master", "kill-shuffle-service"])
+def test_others_that_came_since_the_survey_are_spared_unless_the_plan_says_otherwise(
+    tmp_path: Path, fault: str
+) -> None:
+    spark: dict[str, Any] = {"fault": {"type": fault}, "blast_radius": {"last_worker": True}}
+    within(tmp_path, (WORKER,), seen={"applications": ("muster-r",)}, **spark)
+    with pytest.raises(Refusal, match=f"{fault} would reach etl"):
+        within(tmp_path, (WORKER,), seen={"applications": ("etl", "muster-r")}, **spark)
+    with pytest.raises(Refusal, match="could reach others: no answer"):
+        within(tmp_path, (WORKER,), seen={"problems": ("no answer",)}, **spark)
+    within(tmp_path, (ONE,), seen={"applications": ("etl", "muster-r")})
+    allowed = {"last_worker": True, "others": True}
+    within(tmp_path, (WORKER,), seen={"applications": ("etl",)}, fault={"type": fault}, blast_radius=allowed)
