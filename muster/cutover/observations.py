@@ -255,7 +255,9 @@ class Reckoned(_Result):
     unrecorded: Counts
     """Claimed, and in no history."""
     lost: Counts
-    """Taken up, and ended badly or not at all."""
+    """Taken up, and ended badly, or never begun."""
+    unended: Counts = Counts()
+    """Begun, and not known to have ended: still at work, or nothing tells of ends."""
     column_seconds: float
     columns: tuple[Slice, ...]
 

@@ -30,6 +30,7 @@ class Claim:
 
 
 _PHASES = ("a", "b", "a again")
+_UNENDED = {Stage.RUNNING: "is still at work", Stage.BEGUN: "began, and nothing tells how it ended"}
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,10 @@ def reckon(told: Told) -> Reckoned:
         unclaimed=_counts([s for s in flat if told.guarded and s.firing.tick not in book.claims
                            and s.firing.stage.is_over], lambda s: s.words),
         unrecorded=_counts([t for t in book.claims if t not in book.starts], _words),
-        lost=_counts([s for s in flat if not _ended_well(s)], lambda s: f"{s.words} is {s.firing.stage}"),
+        lost=_counts([s for s in flat if s.firing.stage not in {Stage.DONE, *_UNENDED}],
+                     lambda s: f"{s.words} is {s.firing.stage}"),
+        unended=_counts([s for s in flat if s.firing.stage in _UNENDED],
+                        lambda s: f"{s.words} {_UNENDED[s.firing.stage]}"),
         **_picture(told, flat, wrong),
     )  # fmt: skip
 
@@ -173,10 +177,6 @@ def _is_unexpected(book: _Ledger, tick: Tick) -> bool:
 def _refusals(told: Told, doubled: Iterable[Tick]) -> Counter[Tick]:
     wanted = set(doubled)
     return Counter(tick for tick in told.refused if tick in wanted)
-
-
-def _ended_well(start: _Start) -> bool:
-    return start.firing.stage is Stage.DONE
 
 
 def _lateness(book: _Ledger, starts: Sequence[_Start]) -> tuple[Counts, Lateness | None]:

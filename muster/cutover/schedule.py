@@ -171,6 +171,8 @@ class Stage(StrEnum):
     TAKEN = "taken"
     """A worker has it."""
     RUNNING = "running"
+    BEGUN = "begun"
+    """It was started, and nothing tells how it ended."""
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -182,8 +184,8 @@ class Stage(StrEnum):
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing comes after it."""
-        return self in {Stage.DONE, Stage.FAILED, Stage.CANCELLED}
+        """Whether nothing more will be told of it."""
+        return self in {Stage.BEGUN, Stage.DONE, Stage.FAILED, Stage.CANCELLED}
 
 
 class Firing(_Strict):

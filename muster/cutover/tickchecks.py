@@ -116,9 +116,18 @@ _right_parameters = _counted(
     "parameters", "every run was given its schedule's parameters", lambda b: b.parameters,
     "compare the copies' parameters", _nothing_given,
 )  # fmt: skip
-lost = _counted(
+_lost = _counted(
     "in flight", "every run that was taken up came to a good end", lambda b: b.lost, "see the run's own log", _no_end,
 )  # fmt: skip
+
+
+def in_flight(history: History, plan: Plan) -> Finding:
+    """Every run that was taken up came to a good end; of one whose end nobody saw nothing is said."""
+    found, book = _lost(history, plan), reckoned(history)
+    if found.verdict is Verdict.PASS and book and book.unended.count:
+        advice = "watch longer, so that it ends; cron tells ends with `-L 15` (docs/schedulers.md)"
+        return unseen(found.check, found.expected, f"{book.unended.count}: {book.unended.examples[0]}", advice)
+    return found
 
 
 def parameters(history: History, plan: Plan) -> Finding:
@@ -187,7 +196,7 @@ TICK_CHECKS = (
     punctual,
     order,
     parameters,
-    lost,
+    in_flight,
     guard_is_used,
     histories_are_whole,
 )

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from muster.cutover.expected import doubtful
@@ -9,7 +10,7 @@ from muster.cutover.measuring import handovers
 from muster.cutover.observations import Reckoned
 from muster.cutover.ownership import Side
 from muster.cutover.reckoning import Claim, Told, reckon
-from muster.cutover.schedule import CalendarRule, Firing, Tick
+from muster.cutover.schedule import CalendarRule, Firing, Stage, Tick
 from muster.cutover.section import spec_of
 from muster.drill import Context
 from muster.errors import MusterError
@@ -27,8 +28,12 @@ def account(context: Context) -> Reckoned:
     with claims_of(context) as ledger:
         ended = ledger.now()
         due = expected(schedules, side_of(context, Side.A), survey.began, ended)
-        firings = _settled(context, due, survey.began, ended)
         names = names_of(context)
+
+        def claimed() -> set[Tick]:
+            return {Tick(c.schedule, c.at) for c in ledger.claims_between(names, survey.began, ended)}
+
+        firings = _settled(context, due, survey.began, ended, claimed if spec.guarded else None)
         claims = ledger.claims_between(names, survey.began, ended)
         refusals = ledger.refusals_between(names, survey.began, ended)
     _keep(context, firings)
@@ -54,15 +59,23 @@ def account(context: Context) -> Reckoned:
 
 
 def _settled(
-    context: Context, due: list[Tick], began: datetime, ended: datetime
+    context: Context, due: list[Tick], began: datetime, ended: datetime, claimed: Callable[[], set[Tick]] | None
 ) -> dict[Side, tuple[Firing, ...] | None]:
-    """Both histories, once every due time was taken up and is over, or has had its time."""
+    """Both histories, once every due time was taken up and is over, or has had its time.
+
+    Where a history says not so much, claims do: of what is in none, and of what begins and is then not told of.
+    """
     deadline = time.monotonic() + min(spec_of(context.plan).late.total_seconds(), context.seconds_left)
     while True:
         found = {side: _history(context, side, began, ended) for side in Side}
         taken = [f for firings in found.values() for f in firings or () if f.stage.is_taken]
-        is_over = set(due) <= {f.tick for f in taken} and all(f.stage.is_over for f in taken)
-        if is_over or None in found.values() or time.monotonic() > deadline:
+        known, untold = {f.tick for f in taken}, {f.tick for f in taken if f.stage is Stage.BEGUN}
+        is_blind = None in found.values()
+        if claimed and (is_blind or untold):
+            known, untold = known | (told := claimed()), untold - told
+            is_blind = False
+        is_over = set(due) <= known and not (claimed and untold) and all(f.stage.is_over for f in taken)
+        if is_over or is_blind or time.monotonic() > deadline:
             return found
         context.check_may_go_on()
         time.sleep(_NAP)

@@ -2,8 +2,9 @@
 
 Promises: a start is laid to the schedule whose command and user the line names, and, where several have these, to
 one that was due; its tick is the minute in which it was logged. A log that begins later than what is asked for says
-nothing: `None`, not "nothing was started". Source: the lines of Debian's cron, seen at each of its log levels; it
-logs a command without what follows an unescaped `%`.
+nothing: `None`, not "nothing was started". Of a run whose end is not logged its process says whether it is at work;
+where no end ever is, nobody knows what became of it. Source: the lines of Debian's cron, seen at each of its log
+levels; it logs a command without what follows an unescaped `%`.
 """
 
 import re
@@ -11,6 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import psutil
@@ -56,48 +58,66 @@ class Watched:
 
 def firings(log: Path, watched: Watched, after: datetime, until: datetime) -> tuple[Firing, ...] | None:
     """Of ticks in (after, until], from this log and the one that was rotated last, if it is there uncompressed."""
-    begin, found = _read(log, watched)
-    if begin is None or begin > after:
+    said = _read(log, watched)
+    if said.begin is None or said.begin > after:
         return None
-    return tuple(firing for firing in found if after < firing.at <= until)
+    return tuple(_as_it_is(firing, said) for firing in said.starts if after < firing.at <= until)
+
+
+def _as_it_is(firing: Firing, said: "_Said") -> Firing:
+    if firing.stage.is_over:
+        return firing
+    if _lives(firing):
+        return firing.model_copy(update={"stage": Stage.RUNNING})
+    return firing if said.tells_ends else firing.model_copy(update={"stage": Stage.BEGUN})
 
 
 def alive(log: Path, watched: Watched) -> tuple[Firing, ...] | None:
     """Starts that are not over: cron's own process for each, which the log names, lives as long as the run."""
-    begin, found = _read(log, watched)
-    if begin is None:
+    said = _read(log, watched)
+    if said.begin is None:
         return None
     return tuple(
         firing.model_copy(update={"stage": Stage.RUNNING})
-        for firing in found
-        if not firing.stage.is_over and _lives(int(firing.run.partition(" ")[0]), firing.started)
+        for firing in said.starts
+        if not firing.stage.is_over and _lives(firing)
     )
 
 
-def _lives(pid: int, started: datetime | None) -> bool:
+def _lives(firing: Firing) -> bool:
     try:
-        born = psutil.Process(pid).create_time()
+        born = psutil.Process(int(firing.run.partition(" ")[0])).create_time()
     except psutil.NoSuchProcess:
         return False
-    return started is not None and abs(born - started.timestamp()) < _BIRTH_SECONDS
+    return firing.started is not None and abs(born - firing.started.timestamp()) < _BIRTH_SECONDS
 
 
-def _read(log: Path, watched: Watched) -> tuple[datetime | None, Collection[Firing]]:
-    """The log's first moment, and every start in it."""
-    begin, found = None, dict[tuple[str, datetime], Firing]()
+class _Said(NamedTuple):
+    """A log that was read."""
+
+    begin: datetime | None
+    """Its first moment."""
+    starts: Collection[Firing]
+    tells_ends: bool
+    """Whether any run's end is in it: cron's log level decides that."""
+
+
+def _read(log: Path, watched: Watched) -> _Said:
+    begin, found, tells_ends = None, dict[tuple[str, datetime], Firing](), False
     running: dict[str, tuple[str, datetime]] = {}
     for moment, line in _lines(log, watched.zone):
         begin = begin or moment
         match = _LINE.search(line)
         if match is None:
             continue
+        tells_ends = tells_ends or match["what"] == "END"
         if match["what"] == "CMD":
             if firing := _firing(match, moment, watched, found.keys()):
                 key = running[match["pid"]] = firing.schedule, firing.at
                 found[key] = firing
         elif (key := running.get(match["pid"], ("", moment))) in found and not found[key].stage.is_over:
             found[key] = found[key].model_copy(update={"stage": _ENDS[match["what"]], "ended": moment})
-    return begin, found.values()
+    return _Said(begin, found.values(), tells_ends)
 
 
 def _firing(

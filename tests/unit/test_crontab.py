@@ -1,6 +1,7 @@
 """A crontab's lines: read as cron reads them, changed where asked and nowhere else."""
 
 import os
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -340,6 +341,27 @@ def test_a_log_tells_starts_and_ends_of_the_schedules_that_were_due(tab: Path, t
     assert scheduler.at_work(names) == ()
     assert opened(tab, form="system").history(names, noon, noon) is None
     assert opened(tab, form="system").at_work(names) is None
+
+
+def test_a_log_without_ends_says_of_what_is_gone_only_that_it_began(tab: Path, tmp_path: Path) -> None:
+    begun, log = datetime.now(UTC), tmp_path / "log"
+    at = begun.replace(second=0, microsecond=0)
+    with subprocess.Popen(["sleep", "60"]) as alive, subprocess.Popen(["true"]) as gone:
+        gone.wait()
+        lines = [f"{at - timedelta(hours=1):%FT%TZ} here cron[1]: (CRON) INFO (up)\n"]
+        lines += [f"{begun:%FT%TZ} here CRON[{p.pid}]: (root) CMD ({n})\n" for n, p in (("a", alive), ("b", gone))]
+        log.write_text("".join(lines))
+        scheduler = opened(tab, "# muster: name=a\n* * * * * a\n# muster: name=b\n* * * * * b\n", log=str(log))
+
+        def stages() -> list[Stage]:
+            found = scheduler.history({"a", "b"}, at - timedelta(minutes=1), at)
+            return [firing.stage for firing in found or ()]
+
+        assert stages() == [Stage.RUNNING, Stage.BEGUN]
+        assert [firing.schedule for firing in scheduler.at_work({"a", "b"}) or ()] == ["a"]
+        log.write_text(log.read_text() + f"{begun:%FT%TZ} here CRON[1]: (root) END (another)\n")
+        assert stages() == [Stage.RUNNING, Stage.TAKEN], "ends are told, and this one was not"
+        alive.kill()
 
 
 def test_a_traditional_log_has_no_year_and_the_clock_of_the_machine(tab: Path, tmp_path: Path) -> None:

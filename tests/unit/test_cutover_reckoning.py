@@ -75,7 +75,7 @@ def test_a_clean_handover_is_told_as_clean() -> None:
     book = reckon(clean())
     wrong = [
         book.missed, book.skipped, book.doubled, book.unexpected, book.misplaced, book.late, book.out_of_order,
-        book.parameters, book.unclaimed, book.unrecorded, book.lost,
+        book.parameters, book.unclaimed, book.unrecorded, book.lost, book.unended,
     ]  # fmt: skip
     assert [counts.count for counts in wrong] == [0] * len(wrong)
     assert (book.expected, book.claims, book.by_side) == (20, 20, {Side.A: 10, Side.B: 10})
@@ -144,7 +144,11 @@ assert B is not None
         ("unclaimed", {"claims": clean().claims[1:]}, "02:00:05"),
         ("unrecorded", {"b": B[:-1]}, "02:01:40"),
         ("lost", {"b": [firing(DUE[10], Stage.FAILED), *B[1:]]}, "failed"),
-        ("lost", {"b": [firing(DUE[10], Stage.RUNNING), *B[1:]]}, "running"),
+        ("lost", {"b": [firing(DUE[10], Stage.TAKEN), *B[1:]]}, "taken"),
+        ("unended", {"b": [firing(DUE[10], Stage.RUNNING), *B[1:]]}, "still at work"),
+        ("unended", {"b": [firing(DUE[10], Stage.BEGUN), *B[1:]]}, "nothing tells how it ended"),
+        ("unclaimed", {"b": [firing(DUE[10], Stage.BEGUN), *B[1:]],
+                       "claims": [c for c in clean().claims if c.tick != DUE[10]]}, "02:00:55"),
     ],
 )  # fmt: skip
 def test_each_wrong_tick_is_told_as_what_it_is(field: str, changed: dict[str, Any], words: str) -> None:
