@@ -1,10 +1,10 @@
-"""The driver's own process: `python -m tasks.spark.driver FOLDER`. It makes an application and runs laps, one by one.
+"""The driver's own process: `python -m tasks.spark.driver FOLDER STARTER`, with the pid of whoever starts it. It makes
+an application and runs laps, one by one.
 
-Promises: it runs what it is asked and ends when it is told, or when whoever started it is gone; a job that fails is
-told, never repeated by us; what it tells of a result is a digest.
+Promises: it runs what it is asked and ends when it is told; when whoever started it is gone it ends whatever it does,
+its JVM with it; a job that fails is told, never repeated by us; what it tells of a result is a digest.
 """
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -22,18 +22,24 @@ _ERROR = 600
 """Characters of an error that are kept."""
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, starter: int) -> int:
     """Serve until told to end."""
+    from tasks.spark.watchdog import Watchdog  # this module is shipped to where there is no psutil
+
+    with Watchdog(starter):
+        return _serve(folder)
+
+
+def _serve(folder: Path) -> int:
     config = hear(folder, CONFIG, Config)
     if config is None:
         raise FileNotFoundError(folder / CONFIG)
     workload = open_workload(config.workload)
-    parent = os.getppid()
     spark = session_of(config)
     try:
         say(folder, UP, up_of(spark))
         number = 0
-        while not (folder / END).exists() and os.getppid() == parent:
+        while not (folder / END).exists():
             if (folder / told_name(number)).exists():
                 number += 1
             elif ask := hear(folder, ask_name(number), Ask):
@@ -114,4 +120,4 @@ def _now_ms() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))

@@ -181,7 +181,7 @@ class DriverSession:
             data=launch.data,
         )
         say(folder, CONFIG, config)
-        argv: list[str | Path] = [sys.executable, "-m", "tasks.spark.driver", folder.absolute()]
+        argv: list[str | Path] = [sys.executable, "-m", "tasks.spark.driver", folder.absolute(), str(os.getpid())]
         environment = {**launch.environment, "SPARK_SUBMIT_OPTS": _own_temporary(folder)}
         self.processes.start(self.process, argv, log=f"{self.process}.log", env=environment)
         deadline = time.monotonic() + launch.up_within
