@@ -86,7 +86,7 @@ def gather(sources: Sources, release: str, period: Period | None, work: Path) ->
         absent=bringing.absent,
         receipts=bringing.receipts(log),
         records=bringing.records(glance, period),
-        keys=dict(bringing.below("keys/")),
+        keys=bringing.key_statements(glance),
         log_files=vouched.files,
         anchors=vouched.anchors,
         cosignatures=vouched.cosignatures,
@@ -132,6 +132,8 @@ class _Glance:
     """When logged, and its key, but for statements about keys and plans."""
     plans: list[str] = field(default_factory=list)
     """The keys of statements about plans."""
+    keyring: list[str] = field(default_factory=list)
+    """The keys of statements about keys."""
     first_at: datetime | None = None
     """The earliest time of a run, or else when the log began."""
     made_at: datetime | None = None
@@ -144,7 +146,9 @@ class _Glance:
                 self.newest_package = said
             case {"kind": "record", "key": str(key), "predicateType": PredicateType.PLAN}:
                 self.plans.append(key)
-            case {"kind": "record", "key": str(key), "predicateType": kind} if kind != PredicateType.KEY:
+            case {"kind": "record", "key": str(key), "predicateType": PredicateType.KEY}:
+                self.keyring.append(key)
+            case {"kind": "record", "key": str(key)}:
                 self.records.append((self.made_at, key))
         at = datetime.fromisoformat(said["scheduledAt"]) if said.get("scheduledAt") else self.made_at
         self.first_at = min(self.first_at or at, at)
@@ -219,10 +223,10 @@ class _Bringing:
         found = ((key, self._read(key)) for key in keys)
         return {key.removeprefix("records/"): content for key, content in found if content is not None}
 
-    def below(self, prefix: str) -> Iterator[tuple[str, bytes]]:
-        """Everything below a prefix, by its name there."""
-        for key in self._store.keys(prefix):
-            yield key.removeprefix(prefix), self._store.read(key)
+    def key_statements(self, glance: _Glance) -> dict[str, bytes]:
+        """Those that the log named when it was read, by their name: who may sign can change while this goes on."""
+        found = ((key, self._read(key)) for key in glance.keyring)
+        return {key.removeprefix("keys/"): content for key, content in found if content is not None}
 
     def _fetch(self, key: str) -> None:
         path = self._folder / key

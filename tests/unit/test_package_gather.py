@@ -13,7 +13,8 @@ from test_package_making import files_of, told
 
 from evidence.bundle import Sealed
 from evidence.errors import EvidenceError, StoreUnreachable
-from evidence.keys import public_key_of
+from evidence.keyring import Action
+from evidence.keys import ensure_key_pair, load_signer, public_key_of
 from evidence.notary import Hands, Notary
 from evidence.outbox import Outbox
 from evidence.plans import PlanEvent, PlanStatement
@@ -247,6 +248,34 @@ def test_while_the_store_is_away_no_package_is_made(estate: Estate, tmp_path: Pa
     (tmp_path / "work").mkdir()
     with pytest.raises(StoreUnreachable):
         gather(estate.sources(vault=away), "v1.4.0", Q3, tmp_path / "work")
+
+
+def test_keys_that_change_while_a_package_is_gathered_do_not_spoil_it(estate: Estate) -> None:
+    """A runner is admitted and revoked after the log was read: neither statement is of this package's log."""
+    for due in (JULY, AUGUST, SEPTEMBER, OCTOBER):
+        estate.run("orders", due)
+    runner = estate.folder / "runner.pem"
+    ensure_key_pair(runner)
+    public = public_key_of(load_signer(runner))
+    admitted: list[str] = []
+
+    class Meanwhile(DirectoryStore):
+        def get(self, key: str, to: Path, version: str | None = None) -> str:
+            if not admitted:
+                admitted.append(key)
+                estate.notary.admit_runner(public, "a runner of its own")
+                estate.notary.end(Action.REVOKE, public, "it was lost")
+            return super().get(key, to, version)
+
+    vault = estate.sources().vault
+    slow = replace(vault, store=Meanwhile(estate.store.root))
+    sealed = estate.package("v1.4.0", Q3, estate.sources(vault=slow))
+    assert admitted
+    assert len(estate.store.keys("keys/")) == 3
+    assert verify(sealed.path, estate.pinned).verdict == "pass"
+    again = estate.package("v1.4.1", Q3)
+    assert [len([n for n in files_of(each.path) if "/keys/" in n]) for each in (sealed, again)] == [1, 3]
+    assert verify(again.path, estate.pinned).verdict == "pass"
 
 
 def test_a_name_is_used_once(estate: Estate, tmp_path: Path) -> None:
