@@ -62,6 +62,13 @@ def elsewhere(spark, place):
     spark.range(10).write.parquet(f"{place.lap}/elsewhere")
 
 
+def streamed(spark, place):
+    """Counts what an earlier driver left, as a checkpoint does."""
+    folder = f"{place.lap}/checkpoint"
+    spark.range(10).write.mode("append").parquet(folder)
+    return spark.read.parquet(folder)
+
+
 def chance(spark, place):
     return spark.range(100).withColumn("chance", f.rand())
 
@@ -679,6 +686,17 @@ def test_a_teams_job_that_leaves_nothing_to_compare_is_told(bench: Bench, shelf:
     first, second = two_laps(bench, team(shelf, "elsewhere"), tmp_path)
     assert first.answer == second.answer
     assert "nothing can be compared" in first.problems[0]
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_teams_job_finds_what_a_dead_driver_left_if_it_goes_on(
+    bench: Bench, shelf: Path, goes_on: bool, tmp_path: Path
+) -> None:
+    workload, place = team(shelf, "streamed", goes_on=goes_on), bench.place(tmp_path)
+    bench.run(workload, place)
+    assert go_on(bench, workload, place).answer.whole.rows == (20 if goes_on else 10)
+    bench.run(workload, place)
+    assert bench.inspect(workload, place).answer.whole.rows == 10, "a lap that is not done again begins anew"
 
 
 def test_a_teams_rule_is_asked(bench: Bench, shelf: Path, tmp_path: Path) -> None:

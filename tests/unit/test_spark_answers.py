@@ -243,6 +243,14 @@ def test_a_job_of_a_team_is_compared_with_itself_or_by_its_rule() -> None:
     assert open_workload(keys).answer() is None
 
 
+def test_whether_a_job_goes_on_after_its_driver_changes_no_answer() -> None:
+    """A baseline of before is one of now."""
+    keys = {"type": "user", "entry_point": "shop.jobs:totals"}
+    assert open_workload({**keys, "goes_on": True}).question == open_workload(keys).question
+    assert "goes_on" not in open_workload(keys).question.keys
+    assert "part" in open_workload(keys).question.keys
+
+
 def test_workloads_open_and_answer_without_spark() -> None:
     """The drill's process never imports it."""
     keys = [{"type": name, "rows": 1_000, **more} for name, more in {**MATHEMATICS, "sql": {}}.items()]

@@ -2,8 +2,10 @@
 
 The lap writes a table of older rows first: every day that comes again, and one more. Then the new rows overwrite their
 days (`spark.sql.sources.partitionOverwriteMode=dynamic`). A day that was half overwritten, written twice or lost, an
-older row that came back, a folder that the committer forgot: all are seen. The answer is known by mathematics. Source:
-Spark's cloud integration guide, "Hadoop committers"; Hadoop's `FileOutputCommitter`.
+older row that came back, a folder that the committer forgot: all are seen. The answer is known by mathematics. A driver
+that dies is followed by one that begins the lap anew, older table and all: what the dead one left of a half-made commit
+is removed, and not judged. Source: Spark's cloud integration guide, "Hadoop committers"; Hadoop's
+`FileOutputCommitter`.
 """
 
 from typing import TYPE_CHECKING, Literal, Self

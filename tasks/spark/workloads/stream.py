@@ -43,7 +43,6 @@ class Stream(Generated):
 
     compared = "every event, through the sink's own log"
     not_compared = "how events fall into batches and files, which may differ"
-    survives_driver = True
 
     def answer(self) -> Answer:
         """Each event once."""

@@ -4,6 +4,9 @@
 the plan has parameters. It returns a frame, which is written to `place.output`; or nothing, having written there
 itself. `invariant` names one that is called as `function(spark, place)` after the lap, and returns what is wrong with
 the result, in words. Neither may write anywhere but below its place: `place.lap` is new for each lap.
+
+A driver that dies is followed by one that does the lap again. With `goes_on` it finds below `place.lap` what the dead
+one left, a checkpoint say, and sees by `place.is_again` that it was so. Without, that is removed, and nobody looks at it.
 """
 
 import sys
@@ -15,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from muster.spark.digest import EMPTY, Answer
-from muster.spark.observations import Inspection
+from muster.spark.observations import Inspection, Question
 from tasks.spark.files import delete, exists, files_below, mark
 from tasks.spark.modules import ship
 from tasks.spark.result import answer_of, every_column, output_of, whatever_is_at
@@ -42,6 +45,8 @@ class User(Workload):
     """Folders that modules are looked for in, on the machine of the driver. Executors get copies of the modules."""
     deterministic: bool = True
     """Whether the same input always has the same result, row by row. If not, only the invariant is asked."""
+    goes_on: bool = False
+    """Whether a driver that follows one that died finds what that one left below its place, as a stream must."""
     compared = "every row and column of what is in the job's output, where the job is deterministic"
 
     @model_validator(mode="after")
@@ -51,13 +56,20 @@ class User(Workload):
         return self
 
     @property
+    def question(self) -> Question:
+        """How it bears the death of a driver is not asked."""
+        whole = super().question
+        return whole.model_copy(update={"keys": {key: said for key, said in whole.keys.items() if key != "goes_on"}})
+
+    @property
     def basis(self) -> Basis:
         """The first undisturbed lap; or the team's rule alone."""
         return "baseline" if self.deterministic else "invariant"
 
     def run(self, spark: "SparkSession", place: Place) -> None:
         """Call the team's function; write what it returns."""
-        delete(spark, place.lap)
+        if not (self.goes_on and place.is_again):
+            delete(spark, place.lap)
         job = self._function(spark, self.entry_point)
         result = job(spark, place, dict(self.parameters)) if self.parameters else job(spark, place)
         if result is not None:

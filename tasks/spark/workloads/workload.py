@@ -55,8 +55,6 @@ class Workload(BaseModel):
 
     compared: ClassVar[str] = "every row of the result"
     not_compared: ClassVar[str] = ""
-    survives_driver: ClassVar[bool] = False
-    """Whether a new driver goes on where the dead one was, instead of beginning anew."""
 
     @property
     def basis(self) -> Basis:
