@@ -121,8 +121,12 @@ class Target(ClientMode):
         return "yarn"
 
     def defaults(self, work: Work) -> dict[str, str]:
-        """As many executors as the plan needs, of one core each."""
-        return {"spark.executor.instances": str(work.spec.ready.cores), "spark.executor.cores": "1"}
+        """As many executors as the plan needs, of one core each; what YARN needs of ours is in the run's own folder."""
+        return {
+            "spark.executor.instances": str(work.spec.ready.cores),
+            "spark.executor.cores": "1",
+            "spark.yarn.stagingDir": self.data(work),
+        }
 
     def more_environment(self) -> dict[str, str]:
         """Where the cluster is, and who asks."""

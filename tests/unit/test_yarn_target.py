@@ -170,6 +170,13 @@ def test_the_driver_must_have_found_the_cluster_that_was_surveyed(tmp_path, monk
             target.open_session(work, "plain-0", {}, "hdfs:/x")
 
 
+def test_what_spark_uploads_goes_into_the_runs_folder_which_is_removed(tmp_path):
+    """`.sparkStaging` of a driver that was killed would stay in its user's home for ever."""
+    work = work_of(tmp_path)
+    target = yarn_world().target()
+    assert target.defaults(work)["spark.yarn.stagingDir"] == target.data(work)
+
+
 def test_a_driver_is_told_where_the_cluster_is_and_who_asks(hadoop):
     told = yarn_world(folder=hadoop).target(user="drill").more_environment()
     assert told == {"HADOOP_CONF_DIR": str(hadoop), "YARN_CONF_DIR": str(hadoop), "HADOOP_USER_NAME": "drill"}
