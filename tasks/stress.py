@@ -101,7 +101,8 @@ def account(context: Context) -> Accounting:
             log = read_log(lines)
         logs[log.application] = log
         spark = log.spark or spark
-        kept[_keep(path, folder, log.application)] = hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as whole:
+            kept[_keep(path, folder, log.application)] = hashlib.file_digest(whole, "sha256").hexdigest()
     for lap in laps:
         found = [logs[name] for name in lap.applications if name in logs]
         context.observe(measure(lap, found))
