@@ -6,7 +6,7 @@ itself. `invariant` names one that is called as `function(spark, place)` after t
 the result, in words. Neither may write anywhere but below its place: `place.lap` is new for each lap.
 
 A driver that dies is followed by one that does the lap again. With `goes_on` it finds below `place.lap` what the dead
-one left, a checkpoint say, and sees by `place.is_again` that it was so. Without, that is removed, and nobody looks at it.
+one left, a checkpoint say, and sees by `place.is_again` that it was so. Without, it is removed, and nobody looks at it.
 """
 
 import sys
