@@ -1,7 +1,8 @@
 """A flow that runs a command line: what a line of a crontab, or a systemd service, becomes on Prefect.
 
-Promises: it claims its tick first, as `muster tick` does, and does nothing when refused; the command's exit code
-decides how the run ends; it ends with the run.
+Promises: it claims its tick first, as `muster tick` does, in the name of the scheduler that it was copied to, and does
+nothing when refused; a run whose work nobody does is no run that went well; the command's exit code decides how the run
+ends; it ends with the run.
 """
 
 import os
@@ -14,36 +15,46 @@ from prefect.logging.loggers import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from muster.guard import TICK, Guard
+from muster.cutover.claimline import read_claim
+from muster.guard import TICK, Grant, Guard, WhenAway
+from muster.ledger.claiming import DUPLICATE
 from muster.settings import Settings
 
-_OWN = ("MUSTER_HOLDER",)
-"""Of the old scheduler's environment, what would claim in its name."""
+_HOLDER = "MUSTER_HOLDER"
 
 
 @flow(name="command", retries=0)
 def command(
-    command: str, schedule: str, environment: dict[str, str] | None = None, time_limit: float | None = None
+    command: str,
+    schedule: str,
+    environment: dict[str, str] | None = None,
+    time_limit: float | None = None,
+    holder: str = "",
+    when_away: str = "",
 ) -> State:
     """Run a command line, once for each due time.
 
     Args:
         command: For /bin/sh. A leading `muster tick ... --` is left out: the flow claims by itself.
         schedule: Name that its ticks are claimed by.
-        environment: Variables besides the worker's own.
+        environment: Variables besides the worker's own; a `MUSTER_LEDGER` among them is where it claims.
         time_limit: Seconds after which it is ended.
+        holder: The scheduler whose run this is, as claims name it; empty: as the worker's `MUSTER_HOLDER` says.
+        when_away: `run` or `wait` while the ledger is away; empty: as the claim in the command says, else `wait`.
     """
-    settings = Settings.from_environment()
+    asked, given = read_claim(command), {**os.environ, **(environment or {})}
+    settings = Settings.from_environment(given)
     tick = datetime.fromisoformat(str(flow_run.scheduled_start_time)).astimezone(UTC)
-    with Guard(settings.ledger_url, settings.holder) as guard:
+    own, policy = holder or settings.holder, WhenAway(when_away or asked.when_away or WhenAway.WAIT)
+    with Guard(settings.ledger_url, own, policy, patience=float(asked.patience) if asked.patience else None) as guard:
         grant = guard.claim(schedule, tick)
     if not grant:
-        return Completed(name="Refused", message=grant.words)
-    given = {key: value for key, value in (environment or {}).items() if key not in _OWN}
+        return _refused(grant, own)
+    given |= {**({_HOLDER: own} if own else {}), TICK: tick.isoformat()}
     try:
         done = subprocess.run(
-            ["/bin/sh", "-c", plain(command)],
-            env={**os.environ, **given, TICK: tick.isoformat()},
+            ["/bin/sh", "-c", asked.work],
+            env=given,
             capture_output=True,
             text=True,
             timeout=time_limit,
@@ -56,6 +67,8 @@ def command(
     return Completed() if done.returncode == 0 else Failed(message=f"exit code {done.returncode}")
 
 
-def plain(command: str) -> str:
-    """The command without the claim that cron made before it."""
-    return command.partition(" -- ")[2] if command.startswith("muster tick ") and " -- " in command else command
+def _refused(grant: Grant, holder: str) -> State:
+    """A duplicate is somebody else's to do, and is done. What is fenced or not decided is done by nobody here."""
+    if grant.why == DUPLICATE:
+        return Completed(name="Refused", message=grant.words)
+    return Failed(name="Refused", message=f"{grant.words}; it claimed as {holder or 'nobody'}")
