@@ -1,7 +1,8 @@
 """What an event log says of a lap: its cost, its picture, and whether the fault landed where it was aimed. Pure.
 
-Promise: a fault has landed only when the log, which the drill does not write, holds what it must have caused, at a time
-when the stage it was aimed at ran. Nothing of the kind in the log is "not seen", never "landed".
+Promise: a fault has landed only when the log, which the drill does not write, holds what it must have caused, and the
+stage it was aimed at ran from the strike until the fault was there; where the stage ended meanwhile, what was seen must
+itself fall within it. Nothing of the kind in the log is "not seen", never "landed".
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,22 +21,24 @@ def measure(lap: Lap, logs: Sequence[Log]) -> LapMeasured:
     stages = [s for log in logs for s in log.stages_of(lap.group)]
     tasks = [t for log in logs for t in log.tasks_of(lap.group)]
     lost = [life for log in logs for life in _removed(log, lap.began_ms, lap.ended_ms)]
-    whole = [log for log in logs if not log.is_whole]
-    missing = len(lap.applications) - len(logs)
+    cut = tuple(log.application for log in logs if not log.is_whole)
+    missing = tuple(name for name in lap.applications if name not in {log.application for log in logs})
     return LapMeasured(
         number=lap.number,
         cost=_cost(stages, tasks),
         executors_lost=tuple(f"executor {life.id} on {life.host}: {life.reason[:_SAID]}" for life in lost),
         activity=_activity(lap, logs, stages, tasks),
-        log_is_whole=not whole and not missing,
-        why_not_whole=_why_not_whole(whole, missing),
+        log_is_whole=not cut and not missing,
+        why_not_whole=_why_not_whole(cut, missing),
+        logs_cut=cut,
+        logs_missing=missing,
     )
 
 
-def _why_not_whole(cut: Sequence[Log], missing: int) -> str:
+def _why_not_whole(cut: Sequence[str], missing: Sequence[str]) -> str:
     if missing:
-        return f"the event log of {missing} application(s) is not there"
-    return f"the event log of {', '.join(log.application for log in cut)} was cut" if cut else ""
+        return f"the event log of {', '.join(missing)} is not there"
+    return f"the event log of {', '.join(cut)} was cut" if cut else ""
 
 
 def _removed(log: Log, since_ms: int, until_ms: int) -> list[ExecutorLife]:
@@ -122,37 +125,64 @@ def landing(struck: Struck, lap: Lap, logs: Sequence[Log], said: Sequence[str] =
         return _not_landed(struck, "no event log knows this lap")
     if struck.fault is Fault.KILL_DRIVER:
         return _driver_landing(struck, log, logs)
-    ran = [s for s in log.stages_of(lap.group) if s.id == struck.stage]
-    if not any(_holds(s, struck.at_ms, lap.ended_ms) for s in ran):
+    ran = next((span for span in _spans(struck, lap, log) if _holds(span, struck.at_ms)), None)
+    if ran is None:
         return _not_landed(struck, f"stage {struck.stage} did not run when it struck")
     found = sign_of(struck, lap, log, said)
+    is_sure = struck.done_ms is None or _holds(ran, struck.done_ms)
+    if not is_sure and not (found and _holds(ran, found.at_ms)):
+        words = f": {found.words}" if found else ""
+        return _not_landed(struck, f"stage {struck.stage} had ended before {struck.fault} was seen to be there{words}")
     if found is None:
         return _not_landed(struck, f"the event log holds nothing of {struck.fault} after it struck")
-    at_ms, words = found
     return Landing(
         lap=struck.lap,
         fault=struck.fault,
         landed=True,
-        seen=words[:_SAID],
-        noticed_seconds=max(0, at_ms - struck.at_ms) / 1000,
+        seen=found.words[:_SAID],
+        noticed_seconds=max(0, found.at_ms - struck.at_ms) / 1000 if found.is_notice else None,
         regained_seconds=_regained(struck, log),
     )
 
 
 def _not_landed(struck: Struck, why: str) -> Landing:
-    return Landing(lap=struck.lap, fault=struck.fault, landed=False, seen=why)
+    return Landing(lap=struck.lap, fault=struck.fault, landed=False, seen=why[:_SAID])
 
 
-def _holds(stage: StageRun, at_ms: int, until_ms: int) -> bool:
-    end = until_ms if stage.completed_ms is None else stage.completed_ms
-    return stage.submitted_ms - SLACK_MS <= at_ms <= end + SLACK_MS
+def _spans(struck: Struck, lap: Lap, log: Log) -> list[tuple[int, int]]:
+    """When the stage that was aimed at ran. An attempt that failed goes on in the next one."""
+    spans: list[tuple[int, int]] = []
+    goes_on = False
+    for run in log.stages_of(lap.group):
+        if run.id != struck.stage:
+            continue
+        since = spans.pop()[0] if goes_on else run.submitted_ms
+        spans.append((since, lap.ended_ms if run.completed_ms is None else run.completed_ms))
+        goes_on = bool(run.failure)
+    return spans
+
+
+def _holds(span: tuple[int, int], at_ms: int) -> bool:
+    since, until = span
+    return since - SLACK_MS <= at_ms <= until + SLACK_MS
 
 
 def _driver_landing(struck: Struck, log: Log, logs: Sequence[Log]) -> Landing:
-    """The application's log ends in the midst of it, and another application went on."""
+    """The application's log ends in the midst of it, before the stage's end, and another application went on.
+
+    The last events before a kill may never have been written, the stage's beginning among them: a job of the lap that
+    has the stage is in the log, and its end is not. That it had begun is what the application said when it was struck.
+    """
     later = [each for each in logs if each.started_ms > struck.at_ms]
     if log.ended_ms is not None or not later:
         return _not_landed(struck, "the application came to its own end")
+    runs = [s for s in log.stages_of(struck.group) if s.id == struck.stage]
+    if struck.stage not in log.stages_of_group[struck.group]:
+        return _not_landed(struck, f"no job of the lap has stage {struck.stage}")
+    if runs and runs[0].submitted_ms - SLACK_MS > struck.at_ms:
+        return _not_landed(struck, f"stage {struck.stage} did not run when it struck")
+    if runs and runs[-1].completed_ms is not None and not runs[-1].failure:
+        return _not_landed(struck, f"stage {struck.stage} had ended before the driver died")
     back = later[0]
     return Landing(
         lap=struck.lap,

@@ -125,13 +125,13 @@ class Lap(Observation):
     group: str
     """The tag that Spark's jobs of this lap carry."""
     applications: tuple[str, ...]
-    """Ids; several where the driver was started again."""
+    """Ids, in their order; several where the driver was started again."""
     state: Literal["succeeded", "failed", "hung"]
     error: str = ""
     began_ms: int
     ended_ms: int
     seconds: float
-    """The job alone, by a monotonic clock."""
+    """The job alone, by a monotonic clock; where its driver was started again, from the first one's beginning on."""
     inspect_seconds: float = 0.0
     inspection: Inspection | None = None
 
@@ -173,6 +173,8 @@ class Struck(Observation):
     tasks_done: int
     tasks: int
     at_ms: int
+    """When the drill began to strike, and then `done_ms`, when it was told that the fault is there."""
+    done_ms: int | None = None
     victims: tuple[Victim, ...]
     done: tuple[str, ...]
 
@@ -201,7 +203,7 @@ class Landing(Observation):
     seen: str
     """What the log holds of it, or what it does not."""
     noticed_seconds: float | None = None
-    """From the strike until Spark wrote that it lost something."""
+    """From the strike until Spark wrote that it lost something; `None` where all that was seen is a late task."""
     regained_seconds: float | None = None
     """From the strike until as many cores as before were there again; `None` while they were not."""
 
@@ -268,6 +270,10 @@ class LapMeasured(Observation):
     activity: Activity
     log_is_whole: bool
     why_not_whole: str = ""
+    logs_cut: tuple[str, ...] = ()
+    """Applications whose log was not written to its end."""
+    logs_missing: tuple[str, ...] = ()
+    """Applications that have none."""
 
 
 class Accounting(Observation):

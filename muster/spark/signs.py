@@ -7,6 +7,7 @@ shows nothing of the kind there is none, however much was reported to have been 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from statistics import median
+from typing import NamedTuple
 
 from muster.spark.eventlog import ExecutorLife, Log, Task
 from muster.spark.observations import Lap, Struck
@@ -15,7 +16,7 @@ from muster.spark.spec import Fault
 SLACK_MS = 250
 """Between the drill's reading of the clock and Spark's."""
 _CARRIED_OUT_MS = 2000
-"""From the drill's reading of the clock until a fault is there: a task that was begun meanwhile is hit as well."""
+"""From the drill's reading of the clock until a fault is there, at the least: a task begun meanwhile is hit as well."""
 _STILL_MS = 1000
 """What a task must take beyond what is usual to have been held up; and at least as much again as is usual."""
 _FETCHES = ("FetchFailed",)
@@ -24,11 +25,18 @@ _LOST_MASTER = "Disconnected from Spark cluster"
 _CLOCK = "%y/%m/%d %H:%M:%S"
 """How a line of Spark's own log begins, by its default pattern."""
 
-Sign = tuple[int, str] | None
-"""When the log first says so, and what."""
+
+class Sign(NamedTuple):
+    """What was seen of a fault."""
+
+    at_ms: int
+    """When the log first says so."""
+    words: str
+    is_notice: bool = True
+    """Whether Spark itself took it for a loss or an error. A task that came late it did not."""
 
 
-def sign_of(struck: Struck, lap: Lap, log: Log, said: Iterable[str]) -> Sign:
+def sign_of(struck: Struck, lap: Lap, log: Log, said: Iterable[str]) -> Sign | None:
     """What the application's event log, or `said`, the lines of its driver's own log, holds of a fault."""
     if struck.fault is Fault.RESTART_MASTER:
         return _of_a_master(struck, lap, said)
@@ -39,7 +47,7 @@ def _victims(struck: Struck) -> set[str]:
     return {name for victim in struck.victims for name in victim.executors}
 
 
-def _of_loss(struck: Struck, lap: Lap, log: Log) -> Sign:
+def _of_loss(struck: Struck, lap: Lap, log: Log) -> Sign | None:
     """Spark wrote that every victim's executor was lost."""
     return _first(_lost(struck, log, lap.ended_ms + SLACK_MS), len(_victims(struck)))
 
@@ -53,37 +61,40 @@ def _lost(struck: Struck, log: Log, until_ms: int | None) -> list[tuple[int, Exe
     ]  # fmt: skip
 
 
-def _first(lost: Sequence[tuple[int, ExecutorLife]], wanted: int) -> Sign:
+def _first(lost: Sequence[tuple[int, ExecutorLife]], wanted: int) -> Sign | None:
     if not wanted or len(lost) < wanted:
         return None
     at_ms, life = min(lost, key=lambda found: found[0])
-    return at_ms, f"executor {life.id} lost: {life.reason}"
+    return Sign(at_ms, f"executor {life.id} lost: {life.reason}")
 
 
-def _of_a_decommission(struck: Struck, _lap: Lap, log: Log) -> Sign:
+def _of_a_decommission(struck: Struck, _lap: Lap, log: Log) -> Sign | None:
     """The same for this reason, which Spark gives only once the executor has handed over, be that after the lap."""
     lost = [(at_ms, life) for at_ms, life in _lost(struck, log, None) if "decommission" in life.reason.lower()]
     return _first(lost, len(_victims(struck)))
 
 
-def _of_a_stop(struck: Struck, lap: Lap, log: Log) -> Sign:
+def _of_a_stop(struck: Struck, lap: Lap, log: Log) -> Sign | None:
     """A victim was lost, or a task that ran there when it stopped was held up."""
-    until_ms = struck.at_ms + _CARRIED_OUT_MS
-    return _of_loss(struck, lap, log) or _of_delay(struck, lap, log, _victims(struck), until_ms)
+    return _of_loss(struck, lap, log) or _of_delay(struck, lap, log, _victims(struck), _there_ms(struck))
 
 
-def _of_slowness(struck: Struck, lap: Lap, log: Log) -> Sign:
+def _there_ms(struck: Struck) -> int:
+    """Until when tasks were begun that it hit at once."""
+    return max(struck.at_ms + _CARRIED_OUT_MS, struck.done_ms or 0)
+
+
+def _of_slowness(struck: Struck, lap: Lap, log: Log) -> Sign | None:
     """A task that ran there then, or after, was held up."""
     return _of_delay(struck, lap, log, _victims(struck), lap.ended_ms)
 
 
-def _of_a_service(struck: Struck, lap: Lap, log: Log) -> Sign:
+def _of_a_service(struck: Struck, lap: Lap, log: Log) -> Sign | None:
     """A task could not fetch, or waited for what it fetched."""
-    until_ms = struck.at_ms + _CARRIED_OUT_MS
-    return _in_files(struck, lap, log) or _of_delay(struck, lap, log, set(log.executors), until_ms)
+    return _in_files(struck, lap, log) or _of_delay(struck, lap, log, set(log.executors), _there_ms(struck))
 
 
-def _of_delay(struck: Struck, lap: Lap, log: Log, executors: Collection[str], begun_until_ms: int) -> Sign:
+def _of_delay(struck: Struck, lap: Lap, log: Log, executors: Collection[str], begun_until_ms: int) -> Sign | None:
     """A task of the stage took far longer than others of it, and than the same one in other laps."""
     tasks = [t for t in log.tasks_of(lap.group) if t.stage == struck.stage]
     hit = [
@@ -103,7 +114,7 @@ def _of_delay(struck: Struck, lap: Lap, log: Log, executors: Collection[str], be
     words = (
         f"task {task.index} of stage {task.stage} took {_span(task)} ms on executor {task.executor}, {usual} are usual"
     )
-    return task.finished_ms, words
+    return Sign(task.finished_ms, words, is_notice=False)
 
 
 def _same_stage_in_other_laps(struck: Struck, lap: Lap, log: Log) -> set[int]:
@@ -118,32 +129,32 @@ def _shape(log: Log, stage: int) -> tuple[str, int] | None:
     return next(((s.name, s.tasks) for s in log.stages.values() if s.id == stage and not s.attempt), None)
 
 
-def _in_files(struck: Struck, lap: Lap, log: Log) -> Sign:
+def _in_files(struck: Struck, lap: Lap, log: Log) -> Sign | None:
     """A task could not fetch, or a stage had to be run again."""
     after = [t for t in log.tasks_of(lap.group) if t.finished_ms >= struck.at_ms - SLACK_MS]
     failed = [t for t in after if t.reason in _FETCHES or "checksum" in t.said.lower() or "corrupt" in t.said.lower()]
     if failed:
         words = " ".join(f"{failed[0].reason} {failed[0].said}".split())
-        return failed[0].finished_ms, f"task {failed[0].index} of stage {failed[0].stage}: {words}"
+        return Sign(failed[0].finished_ms, f"task {failed[0].index} of stage {failed[0].stage}: {words}")
     again = [s for s in log.stages_of(lap.group) if s.attempt > 0 and s.submitted_ms >= struck.at_ms - SLACK_MS]
-    return (again[0].submitted_ms, f"stage {again[0].id} was run again") if again else None
+    return Sign(again[0].submitted_ms, f"stage {again[0].id} was run again") if again else None
 
 
-def _on_disk(struck: Struck, lap: Lap, log: Log) -> Sign:
+def _on_disk(struck: Struck, lap: Lap, log: Log) -> Sign | None:
     """A task on a victim said that there is no room, or a victim was lost."""
     for task in log.tasks_of(lap.group):
         is_late = task.finished_ms >= struck.at_ms and task.executor in _victims(struck)
         if is_late and not task.is_good and any(words in task.said for words in _NO_ROOM):
-            return task.finished_ms, f"task {task.index} of stage {task.stage}: {' '.join(task.said.split())}"
+            return Sign(task.finished_ms, f"task {task.index} of stage {task.stage}: {' '.join(task.said.split())}")
     return _of_loss(struck, lap, log)
 
 
-def _of_a_master(struck: Struck, lap: Lap, said: Iterable[str]) -> Sign:
+def _of_a_master(struck: Struck, lap: Lap, said: Iterable[str]) -> Sign | None:
     """What serves no task leaves no trace in an event log; the driver's own log says that it lost its master."""
     for line in said:
         at_ms = _moment(line) if _LOST_MASTER in line else None
         if at_ms is not None and struck.at_ms - SLACK_MS <= at_ms + 999 and at_ms <= lap.ended_ms:
-            return max(at_ms, struck.at_ms), line[len("26/01/31 23:59:59 ") :].strip()
+            return Sign(max(at_ms, struck.at_ms), line[len("26/01/31 23:59:59 ") :].strip())
     return None
 
 
@@ -159,7 +170,7 @@ def _span(task: Task) -> int:
     return max(0, task.finished_ms - task.launched_ms)
 
 
-_SIGNS: dict[Fault, Callable[[Struck, Lap, Log], Sign]] = {
+_SIGNS: dict[Fault, Callable[[Struck, Lap, Log], Sign | None]] = {
     Fault.FREEZE_EXECUTOR: _of_a_stop,
     Fault.FREEZE_WORKER: _of_a_stop,
     Fault.CUT_NETWORK: _of_a_stop,

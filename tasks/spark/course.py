@@ -115,9 +115,12 @@ class Course:
         return lap
 
     def _watched(self, number: int, kind: str, variant: str, group: str, strike: _Strike | None) -> Lap:
-        """Wait for the lap's end, and strike on the way."""
+        """Wait for the lap's end, and strike on the way.
+
+        A lap whose driver was started again took from its first driver's beginning on, whatever the last one tells.
+        """
         deadline = time.monotonic() + self._spec.lap_limit.total_seconds()
-        began = _now_ms()
+        began, before = _now_ms(), self._running.applications
         told: Told | None = None
         while told is None and time.monotonic() < deadline:
             if strike and not strike.missed:
@@ -132,6 +135,9 @@ class Course:
                      "seconds": (_now_ms() - began) / 1000}  # fmt: skip
         else:
             ended = told.model_dump(exclude={"number"}, exclude_none=True)
+        applications, was_again = _of_the_lap(before, self._running.applications)
+        if told is not None and was_again:
+            ended |= {"began_ms": began, "seconds": (told.ended_ms - began) / 1000}
         of_the_lap = {
             "number": number,
             "kind": kind,
@@ -139,7 +145,7 @@ class Course:
             "question": open_workload(self._spec.workload).question,
             "group": group,
         }
-        return Lap.model_validate({**of_the_lap, "applications": self._running.applications, **ended})
+        return Lap.model_validate({**of_the_lap, "applications": applications, **ended})
 
     def _further(self, strike: _Strike, number: int, group: str) -> None:
         """Strike when the moment has come; end what lasts when its time is over."""
@@ -171,10 +177,11 @@ class Course:
         require_within(victims, self._target, self._work)
         at_ms = _now_ms()
         done = self._target.strike(moment, victims, self._work)
-        strike.since = time.monotonic()
+        done_ms, strike.since = _now_ms(), time.monotonic()
         strike.struck = Struck(
             lap=number, fault=self._spec.fault.type, group=group, stage=stage.id, stage_name=stage.name,
-            tasks_done=stage.done, tasks=stage.tasks, at_ms=at_ms, victims=victims, done=done,
+            tasks_done=stage.done, tasks=stage.tasks, at_ms=at_ms, done_ms=done_ms,
+            victims=victims, done=done,
         )  # fmt: skip
         self.context.observe(strike.struck)
 
@@ -244,6 +251,16 @@ class Course:
         return work_of(self.context)
 
 
+def _of_the_lap(before: tuple[str, ...], after: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
+    """The applications that had a part in a lap, by those known when it began and now; whether some were added in it.
+
+    A session whose laps have an application each knows another one then, and none more.
+    """
+    if before and after[: len(before)] == before:
+        return after[len(before) - 1 :], len(after) > len(before)
+    return after, False
+
+
 def victims_of(moment: Moment, fault: Fault, count: int) -> tuple[Victim, ...]:
     """Whom a fault hits: executors at work first; workers by the executors on them."""
     match fault:
@@ -284,8 +301,14 @@ def require_within(victims: tuple[Victim, ...], target: Stressable, work: Work) 
             f"{fault} would hit {hit} executors, blast_radius.executors is {radius.executors}", "raise it, or hit fewer"
         )
     if fault.hits_workers and not radius.last_worker:
-        left = {w.host for w in target.look("strike", work).alive} - {v.host for v in victims}
-        if not left:
+        alive, hit_hosts = {w.host for w in target.look("strike", work).alive}, {v.host for v in victims}
+        if unknown := sorted(hit_hosts - alive):
+            raise Refusal(
+                f"{fault} would hit {', '.join(unknown)}, which the cluster does not list as a worker that is alive:"
+                " whether another would be left cannot be said",
+                "see how the cluster names its hosts; `blast_radius.last_worker` allows it",
+            )
+        if not alive - hit_hosts:
             raise Refusal(f"{fault} would leave no worker", "`blast_radius.last_worker` allows it")
 
 

@@ -141,6 +141,16 @@ def test_the_last_worker_is_spared_unless_the_plan_says_otherwise(tmp_path: Path
     within(tmp_path, (only,), alive=1, fault=fault, blast_radius={"last_worker": True})
 
 
+def test_a_worker_by_a_name_that_the_cluster_does_not_know_is_not_hit(tmp_path: Path) -> None:
+    """Else the worker that is hit would be counted among those that are left."""
+    fault = {"type": "kill-worker"}
+    spelt = Victim(name="worker at h0.example", host="h0.example", executors=("1",))
+    with pytest.raises(Refusal, match=r"would hit h0\.example, which the cluster does not list"):
+        within(tmp_path, (spelt,), alive=1, fault=fault)
+    within(tmp_path, (spelt,), alive=1, fault=fault, blast_radius={"last_worker": True})
+    within(tmp_path, (Victim(name="worker at h0", host="h0", executors=("1",)),), fault=fault)
+
+
 @pytest.mark.parametrize("fault", ["kill-worker", "restart-workers", "restart-master", "kill-shuffle-service"])
 def test_others_that_came_since_the_survey_are_spared_unless_the_plan_says_otherwise(
     tmp_path: Path, fault: str

@@ -1,17 +1,21 @@
-"""The course of a drill over sessions of paper: which laps are run in which session, and that each is ended."""
+"""The course of a drill over sessions of paper: which laps are run in which session, how long each took, and that each
+is ended."""
 
+import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from spark_paper import QUESTION, Clock, Memory, plan
+from spark_paper import QUESTION, Clock, Memory, cluster, plan
 
 from muster.drill import Context, Workspace
-from muster.journal import EventKind, Journal
-from muster.spark.observations import Lap, Missed
+from muster.journal import EventKind, History, Journal
+from muster.spark.measuring import pairs_of
+from muster.spark.observations import ClusterSeen, Lap, Missed, Struck, Victim
+from tasks.spark import course
 from tasks.spark.course import Course
 from tasks.spark.post import Told
 from tasks.spark.status import Executor, Stage
@@ -81,6 +85,14 @@ class Target:
 
 
 def run(tmp_path: Path, target: Target, **spark: Any) -> list[Lap]:
+    """Both halves of a course, in which no fault ever struck."""
+    history = drill(tmp_path, target, **spark)
+    laps = history.observed(Lap)
+    assert len(history.observed(Missed)) == sum(lap.kind == "disturbed" for lap in laps)
+    return list(laps)
+
+
+def drill(tmp_path: Path, target: Target, **spark: Any) -> History:
     """Both halves of a course, each by an object of its own, as two steps have it."""
     of = plan(**spark)
     journal = Journal("run", Memory(), Clock())
@@ -92,10 +104,7 @@ def run(tmp_path: Path, target: Target, **spark: Any) -> list[Lap]:
     )  # fmt: skip
     Course(context).first()
     Course(context).rest()
-    assert len(journal.history.observed(Missed)) == sum(
-        lap.kind == "disturbed" for lap in journal.history.observed(Lap)
-    )
-    return list(journal.history.observed(Lap))
+    return journal.history
 
 
 @pytest.mark.parametrize("warm", [True, False])
@@ -124,3 +133,110 @@ def test_a_lap_that_shows_enough_is_the_last_and_no_driver_is_started_after_it(t
     assert len(laps) == 3
     assert [(s.name, s.ends) for s in target.opened] == [("plain-0", 1)]
     assert bool(target.killed) is (state == "hung")
+
+
+class Chain(Session):
+    """A session whose driver dies in each disturbed lap; the next one does the lap again, within a second."""
+
+    BEGINS, SECONDS = 50_000, 1.0
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._drivers = 1
+
+    @property
+    def applications(self) -> tuple[str, ...]:
+        return tuple(f"app-{n}" for n in range(1, self._drivers + 1))
+
+    def begin(self, number: int, group: str, words: str, *, disturbed: bool) -> None:
+        super().begin(number, group, words, disturbed=disturbed)
+        self._goes_on = not disturbed
+
+    def ended(self) -> Told | None:
+        if not self._goes_on:
+            self._drivers, self._goes_on = self._drivers + 1, True
+            return None
+        began = self.BEGINS if self._is_disturbed else 1
+        return Told.model_validate({
+            "number": 0, "question": QUESTION, "state": "succeeded", "began_ms": began,
+            "ended_ms": began + 1000, "seconds": self.SECONDS,
+        })  # fmt: skip
+
+
+class Each(Session):
+    """A session whose laps have an application each, as a service runs them."""
+
+    @property
+    def applications(self) -> tuple[str, ...]:
+        return tuple(f"app-{number}" for number in self.laps[-1:])
+
+
+class Opens(Target):
+    """Opens sessions of one kind, and strikes when it is asked to."""
+
+    def __init__(self, kind: type[Session]) -> None:
+        super().__init__()
+        self.kind = kind
+        self.struck: list[Victim] = []
+
+    def open_session(self, work: Any, name: str, settings: Mapping[str, str], data: str) -> Session:
+        if not self.opened:
+            self.opened.append(self.kind(name))
+        return self.opened[0]
+
+    def look(self, stage: str, work: Any = None) -> ClusterSeen:
+        return cluster(stage)
+
+    def strike(self, moment: Any, victims: tuple[Victim, ...], work: Any) -> tuple[str, ...]:
+        self.struck += victims
+        return ("it was done",)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The drill's own clock: two seconds later each time it is read."""
+    ticks = itertools.count(10_000, 2000)
+    monkeypatch.setattr(course, "_now_ms", lambda: next(ticks))
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_lap_whose_driver_was_started_again_took_from_its_first_beginning_on(tmp_path: Path) -> None:
+    history = drill(tmp_path, Opens(Chain), fault={"type": "kill-driver"}, repeats=2)
+    laps = history.observed(Lap)
+    again = [lap for lap in laps if lap.kind == "disturbed"]
+    assert [(lap.began_ms < Chain.BEGINS, lap.ended_ms) for lap in again] == [(True, Chain.BEGINS + 1000)] * 2
+    assert [lap.seconds for lap in again] == [(lap.ended_ms - lap.began_ms) / 1000 for lap in again]
+    assert all(lap.seconds > 10 * Chain.SECONDS for lap in again), "the second driver alone would say so"
+    assert {(lap.began_ms, lap.seconds) for lap in laps if lap.kind != "disturbed"} == {(1, Chain.SECONDS)}
+    assert [lap.applications for lap in laps] == [
+        ("app-1",), ("app-1",), ("app-1", "app-2"), ("app-2",), ("app-2", "app-3"),
+    ]  # fmt: skip
+    assert all(pair.delay > 10 for pair in pairs_of(history))
+
+
+@pytest.mark.usefixtures("clock")
+def test_laps_with_an_application_each_are_timed_by_their_own_word(tmp_path: Path) -> None:
+    laps = drill(tmp_path, Opens(Each), repeats=2).observed(Lap)
+    assert [lap.applications for lap in laps] == [(f"app-{n}",) for n in range(5)]
+    assert {(lap.began_ms, lap.seconds) for lap in laps} == {(1, 0.001)}
+
+
+class AtWork(Session):
+    """Its stage runs while a disturbed lap does, for some looks at it."""
+
+    _looks = 0
+
+    def stages(self, group: str) -> tuple[Stage, ...]:
+        return (replace(STAGE, status="ACTIVE", done=4, active=1),) if self.laps and self._is_disturbed else (STAGE,)
+
+    def ended(self) -> Told | None:
+        self._looks += 1
+        return None if self._is_disturbed and self._looks < 5 else super().ended()
+
+
+@pytest.mark.usefixtures("clock")
+def test_when_a_strike_began_and_when_it_was_done_go_on_record(tmp_path: Path) -> None:
+    target = Opens(AtWork)
+    (struck,) = drill(tmp_path, target, repeats=1).observed(Struck)
+    assert struck.victims == tuple(target.struck)
+    assert struck.done_ms == struck.at_ms + 2000

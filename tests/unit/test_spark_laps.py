@@ -11,7 +11,7 @@ from datetime import datetime
 import pytest
 
 from muster.spark.eventlog import ExecutorLife, Log, StageRun, Task
-from muster.spark.laps import landing
+from muster.spark.laps import landing, measure
 from muster.spark.observations import Lap, Question, Struck, Victim
 from muster.spark.spec import Fault
 
@@ -56,10 +56,14 @@ def log_of(*changes: Change) -> Log:
     return log
 
 
-def struck(fault: Fault, victims: Sequence[Victim] = (Victim(name="executor 1", executors=("1",)),)) -> Struck:
+def struck(
+    fault: Fault,
+    victims: Sequence[Victim] = (Victim(name="executor 1", executors=("1",)),),
+    took_ms: int | None = 100,
+) -> Struck:
     return Struck(
         lap=2, fault=fault, group=GROUP, stage=7, stage_name=NAME, tasks_done=4, tasks=TASKS, at_ms=AT,
-        victims=tuple(victims), done=("it was done",),
+        done_ms=None if took_ms is None else AT + took_ms, victims=tuple(victims), done=("it was done",),
     )  # fmt: skip
 
 
@@ -126,8 +130,11 @@ def test_what_the_fault_caused_is_found(fault: Fault, change: Change, words: str
     found = landing(struck(fault), LAP, [log_of(change)])
     assert found.landed, found
     assert words in found.seen
-    assert found.noticed_seconds is not None
-    assert found.noticed_seconds >= 0
+    if "are usual" in words or "5200 ms" in words or "2200 ms" in words or words == "executor 2":
+        assert found.noticed_seconds is None, "a task that came late is nothing that Spark noticed"
+    else:
+        assert found.noticed_seconds is not None
+        assert found.noticed_seconds >= 0
 
 
 EVERY = list(Fault)
@@ -198,6 +205,53 @@ def test_a_strike_beside_its_stage_has_not_landed() -> None:
     assert landing(struck(Fault.KILL_EXECUTOR), LAP, []).seen == "no event log knows this lap"
 
 
+def ends_after(after_ms: int, failure: str = "") -> Change:
+    """The stage that is aimed at ends so long after the drill began to strike."""
+
+    def change(log: Log) -> None:
+        log.stages[(7, 0)] = replace(log.stages[(7, 0)], completed_ms=AT + after_ms, failure=failure)
+
+    return change
+
+
+SLOW = 9000
+"""Milliseconds that a hook takes."""
+STRADDLING: list[tuple[str, Fault, list[Change], int | None, bool]] = [
+    ("a slow hook, a long stage", Fault.KILL_EXECUTOR, [lost(KILLED, 9100)], SLOW, True),
+    ("a slow hook, lost in the next stage", Fault.KILL_EXECUTOR, [lost(KILLED, 8900), ends_after(3000)], SLOW, False),
+    ("a slow hook, lost in the stage", Fault.KILL_EXECUTOR, [lost(KILLED, 2000), ends_after(3000)], SLOW, True),
+    ("a slow hook, a late task of the stage", Fault.FREEZE_WORKER, [late(4, 5000), ends_after(5200)], SLOW, True),
+    ("a slow hook that hit nothing", Fault.FREEZE_WORKER, [ends_after(3000)], SLOW, False),
+    ("a quick strike, noticed after the stage", Fault.KILL_WORKER, [lost(KILLED, 20_000), ends_after(3000)], 200, True),
+    ("a journal that does not say", Fault.KILL_EXECUTOR, [lost(KILLED, 8900), ends_after(3000)], None, True),
+    ("the stage fails under it and goes on", Fault.KILL_WORKER,
+     [lost(KILLED, 8900), ends_after(3000, "FetchFailed"), lambda log: _again_at(log, 6000)], SLOW, True),
+    ("the loss makes a stage that had ended run again", Fault.KILL_WORKER,
+     [lost(KILLED, 8900), ends_after(3000), lambda log: _again_at(log, 8950)], SLOW, False),
+]  # fmt: skip
+
+
+def _again_at(log: Log, after_ms: int) -> None:
+    log.stages[(7, 1)] = stage_run(7, AT + after_ms, attempt=1)
+
+
+@pytest.mark.parametrize(("what", "fault", "changes", "took_ms", "landed"), STRADDLING)
+def test_a_fault_that_took_its_time_must_be_seen_in_the_stage_it_was_aimed_at(
+    what: str, fault: Fault, changes: list[Change], took_ms: int | None, landed: bool
+) -> None:
+    found = landing(struck(fault, took_ms=took_ms), LAP, [log_of(*changes)])
+    assert found.landed is landed, (what, found)
+    assert landed or "stage 7 had ended before" in found.seen
+
+
+def test_a_task_that_was_begun_while_a_slow_hook_worked_is_hit_as_well() -> None:
+    begun_later = log_of(late(8, 9000))
+    begun_later.tasks = [replace(t, launched_ms=t.launched_ms + 4000) if (t.stage, t.index) == (7, 8) else t
+                         for t in begun_later.tasks]  # fmt: skip
+    assert landing(struck(Fault.FREEZE_EXECUTOR, took_ms=SLOW), LAP, [begun_later]).landed
+    assert not landing(struck(Fault.FREEZE_EXECUTOR), LAP, [begun_later]).landed
+
+
 def line(moment_ms: int, words: str) -> str:
     return f"{datetime.fromtimestamp(moment_ms / 1000):%y/%m/%d %H:%M:%S} WARN StandaloneSchedulerBackend: {words}"
 
@@ -229,12 +283,33 @@ def test_without_the_drivers_log_the_drills_word_on_the_master_is_not_believed()
 def test_a_driver_is_gone_when_its_log_ends_and_another_goes_on() -> None:
     cut = log_of()
     cut.ended_ms = None
+    cut.stages[(7, 0)] = replace(cut.stages[(7, 0)], completed_ms=None)
     back = Log(application="app-2", started_ms=AT + 9000, executors={"1": ExecutorLife("1", "h", 1, AT + 12_000)})
     driver = struck(Fault.KILL_DRIVER, [Victim(name="driver")])
     found = landing(driver, LAP, [cut, back])
     assert (found.landed, found.noticed_seconds, found.regained_seconds) == (True, 9.0, 12.0)
     assert not landing(driver, LAP, [cut]).landed
     assert not landing(driver, LAP, [log_of(), back]).landed
+    del cut.stages[(7, 0)]
+    assert landing(driver, LAP, [cut, back]).landed, "the stage's beginning was not written out yet"
+
+
+def test_a_driver_that_died_beside_the_stage_was_not_hit_in_it() -> None:
+    back = Log(application="app-2", started_ms=AT + 9000, executors={"1": ExecutorLife("1", "h", 1, AT + 12_000)})
+    driver = struck(Fault.KILL_DRIVER, [Victim(name="driver")])
+
+    def seen(*changes: Change) -> str:
+        cut = log_of(*changes)
+        cut.ended_ms = None
+        found = landing(driver, LAP, [cut, back])
+        return "" if found.landed else found.seen
+
+    assert seen(ends_after(6000)) == "stage 7 had ended before the driver died"
+    assert seen(ends_after(6000, "FetchFailed")) == "", "a stage that failed is to be run again"
+    assert seen(lambda log: log.stages.update({(7, 0): replace(stage_run(7, AT + 5000), completed_ms=None)})) == (
+        "stage 7 did not run when it struck"
+    )
+    assert seen(lambda log: log.stages_of_group.update({GROUP: {3}})) == "no job of the lap has stage 7"
 
 
 def test_the_cores_are_back_once_as_many_are_registered() -> None:
@@ -243,3 +318,15 @@ def test_the_cores_are_back_once_as_many_are_registered() -> None:
     found = landing(struck(Fault.KILL_EXECUTOR), LAP, [log])
     assert (found.noticed_seconds, found.regained_seconds) == (0.3, 4.0)
     assert landing(struck(Fault.KILL_EXECUTOR), LAP, [log_of(lost(KILLED))]).regained_seconds is None
+
+
+def test_whose_log_is_cut_or_missing_is_told() -> None:
+    lap = LAP.model_copy(update={"applications": ("app-1", "app-2")})
+    cut = log_of()
+    cut.ended_ms = None
+    found = measure(lap, [cut])
+    assert (found.log_is_whole, found.logs_cut, found.logs_missing) == (False, ("app-1",), ("app-2",))
+    assert found.why_not_whole == "the event log of app-2 is not there"
+    assert measure(LAP, [cut]).why_not_whole == "the event log of app-1 was cut"
+    whole = measure(LAP, [log_of()])
+    assert (whole.log_is_whole, whole.logs_cut, whole.logs_missing, whole.why_not_whole) == (True, (), (), "")
