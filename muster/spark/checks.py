@@ -28,10 +28,10 @@ from muster.spark.measuring import (
 )
 from muster.spark.observations import ClusterSeen, Known, Lap, LapMeasured, Missed, Struck
 from muster.spark.section import spec_of
-from muster.spark.spec import Expect, Fault
+from muster.spark.spec import Expect, Fault, SparkSpec
 from muster.spark.trend import trend
 
-_NO_PAIR = "no disturbed lap has an answer and a warmed-up lap beside it"
+_NO_PAIR = "no disturbed lap has an answer and an undisturbed one beside it that was as warm"
 _WARM = "leave `warm` on, or ask for `repeats`"
 
 
@@ -53,12 +53,20 @@ def ended_as_expected(history: History, plan: Plan) -> Finding:
         lap = wrong[0]
         why = f": {lap.error}" if lap.error else ""
         return judge("ended", False, expected, f"lap {lap.number} {lap.state}{why}", _why_it_ended(lap, fails))
-    complete = [lap for lap in laps if fails and lap.inspection and lap.inspection.output
-                and lap.inspection.output.is_marked_complete]  # fmt: skip
-    if complete:
-        return judge("ended", False, expected, f"lap {complete[0].number} failed, and its output is marked complete",
+    seen = f"{count_of(len(laps), 'disturbed lap', 'disturbed laps')} {laps[0].state}"
+    return _nothing_looks_complete(laps, expected, seen) if fails else judge("ended", True, expected, seen)
+
+
+def _nothing_looks_complete(laps: Sequence[Lap], expected: str, seen: str) -> Finding:
+    """A job that failed is loud only if what it left behind does not look like a result: somebody must have looked."""
+    looked = {lap.number: lap.inspection.output for lap in laps if lap.inspection and lap.inspection.output}
+    if complete := [number for number, output in looked.items() if output.is_marked_complete]:
+        return judge("ended", False, expected, f"lap {complete[0]} failed, and its output is marked complete",
                      "whoever reads the output takes it for whole")  # fmt: skip
-    return judge("ended", True, expected, f"{count_of(len(laps), 'disturbed lap', 'disturbed laps')} {laps[0].state}")
+    if unread := [lap.number for lap in laps if lap.number not in looked]:
+        return unseen("ended", expected, f"lap {unread[0]} failed, and what it left behind was not looked at",
+                      "see the driver's log: its result could not be read")  # fmt: skip
+    return judge("ended", True, expected, f"{seen}, and no output is marked complete")
 
 
 def _why_it_ended(lap: Lap, fails: bool) -> str:
@@ -219,11 +227,12 @@ def rto(history: History, plan: Plan) -> Finding:
     if objective is None:
         return Finding(check="rto", verdict=None, expected=expected, seen="the plan has no RTO")
     expected = f"the answer comes at most {_words(objective)} later than undisturbed"
-    delays = spread_of([pair.delay for pair in pairs_of(history)])
+    spec = spec_of(plan)
+    delays = spread_of([pair.delay for pair in pairs_of(history, spec.judged)])
     if delays is None:
         return unseen("rto", expected, _NO_PAIR, _WARM)
-    return judge("rto", delays.most <= objective.total_seconds(), expected,
-                 f"{format_seconds(delays.most)} at the most, of {count_of(delays.count, 'pair', 'pairs')}",
+    seen = f"{format_seconds(delays.most)} at the most, of {count_of(delays.count, 'pair', 'pairs')}"
+    return judge("rto", delays.most <= objective.total_seconds(), expected, seen + _with(spec),
                  "see what was done again, and which setting would have made it cheaper")  # fmt: skip
 
 
@@ -233,11 +242,17 @@ def slowdown(history: History, plan: Plan) -> Finding:
     if limit is None:
         return not_asked("slowdown", "a disturbed lap takes not much longer", "spark.slowdown")
     expected = f"a disturbed lap takes at most {limit:g} times an undisturbed one (median)"
-    found = spread_of([pair.slowdown for pair in pairs_of(history)])
+    spec = spec_of(plan)
+    found = spread_of([pair.slowdown for pair in pairs_of(history, spec.judged)])
     if found is None:
         return unseen("slowdown", expected, _NO_PAIR, _WARM)
-    return judge("slowdown", found.median <= limit, expected, slowdown_words(found),
+    return judge("slowdown", found.median <= limit, expected, slowdown_words(found) + _with(spec),
                  "see what was done again, and which setting would have made it cheaper")  # fmt: skip
+
+
+def _with(spec: SparkSpec) -> str:
+    """Which settings a promise of time was held to, where several were run."""
+    return f", with {spec.judged}" if len(spec.variants) > 1 else ""
 
 
 def slowdown_words(found: Spread) -> str:
@@ -249,24 +264,29 @@ def slowdown_words(found: Spread) -> str:
 
 def loss_is_noticed(history: History, plan: Plan) -> Finding:
     """Spark knew of the loss in time."""
-    return _within("noticed", "the loss is noticed", noticed(history), spec_of(plan).notice, "spark.notice",
+    spec = spec_of(plan)
+    return _within("noticed", "the loss is noticed", noticed(history, spec.judged), spec, spec.notice, "spark.notice",
                    "see spark.network.timeout and spark.executor.heartbeatInterval")  # fmt: skip
 
 
 def capacity_is_back(history: History, plan: Plan) -> Finding:
     """As many cores as before were there again in time."""
-    return _within("regained", "as many cores as before are there again", regained(history), spec_of(plan).regain,
-                   "spark.regain", "see how the cluster replaces executors, and how long it takes")  # fmt: skip
+    spec = spec_of(plan)
+    return _within("regained", "as many cores as before are there again", regained(history, spec.judged), spec,
+                   spec.regain, "spark.regain",
+                   "see how the cluster replaces executors, and how long it takes")  # fmt: skip
 
 
-def _within(check: str, what: str, found: Spread | None, limit: timedelta | None, key: str, advice: str) -> Finding:
+def _within(
+    check: str, what: str, found: Spread | None, spec: SparkSpec, limit: timedelta | None, key: str, advice: str
+) -> Finding:
     if limit is None:
         return not_asked(check, f"{what} in time", key)
     expected = f"{what} within {_words(limit)}"
     if found is None:
         return unseen(check, expected, "never in some lap, as far as its event log goes")
     return judge(check, found.most <= limit.total_seconds(), expected,
-                 f"after {format_seconds(found.most)} at the most", advice)  # fmt: skip
+                 f"after {format_seconds(found.most)} at the most{_with(spec)}", advice)  # fmt: skip
 
 
 def blast_radius_is_kept(history: History, plan: Plan) -> Finding:
@@ -322,11 +342,22 @@ def logs_are_whole(history: History, plan: Plan) -> Finding:
     laps = counted(history)
     if not found or len(found) < len(laps):
         return unseen("event log", expected)
-    cut = [m for m in found if not m.log_is_whole]
-    if cut and spec_of(plan).fault.type is not Fault.KILL_DRIVER and all(lap.state != "hung" for lap in laps):
+    killed = _killed(plan, laps)
+    cut = [m for m in found if not m.log_is_whole and (m.logs_missing or not m.logs_cut or set(m.logs_cut) - killed)]
+    if cut:
         return unseen("event log", expected, f"lap {cut[0].number}: {cut[0].why_not_whole}",
                       "what is not in the log cannot be judged: run it again")  # fmt: skip
-    return judge("event log", True, expected, f"{len(found)} laps")
+    ended_so = sum(not m.log_is_whole for m in found)
+    told = f", {ended_so} of them up to where the application was killed" if ended_so else ""
+    return judge("event log", True, expected, f"{len(found)} laps{told}")
+
+
+def _killed(plan: Plan, laps: Sequence[Lap]) -> set[str]:
+    """Applications that could not write their log's end: their driver was killed by the fault, or they hung."""
+    names = {name for lap in laps if lap.state == "hung" for name in lap.applications}
+    if spec_of(plan).fault.type is Fault.KILL_DRIVER:
+        names |= {name for lap in laps if lap.kind == "disturbed" for name in lap.applications[:-1]}
+    return names
 
 
 def recovery_holds(history: History, plan: Plan) -> Finding:

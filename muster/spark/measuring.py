@@ -57,18 +57,20 @@ def counted(history: History) -> tuple[Lap, ...]:
 def pairs_of(history: History, variant: str = "") -> tuple[Pair, ...]:
     """Disturbed laps that ended well, each with the undisturbed one before it.
 
-    The first lap of an application pays for what it has to load and compile: it is compared with no other by time.
+    The first lap of an application pays for what it has to load and compile: it is compared by time only with another
+    such lap, as where every lap has an application of its own.
     """
     pairs: list[Pair] = []
-    before: dict[str, Lap] = {}
+    before: dict[tuple[str, bool], Lap] = {}
     known_applications: set[str] = set()
     for lap in history.observed(Lap):
-        is_fresh = lap.applications[-1:] != () and lap.applications[-1] not in known_applications
+        is_fresh = lap.applications != () and lap.applications[0] not in known_applications
         known_applications.update(lap.applications)
-        if lap.kind == "undisturbed" and not is_fresh:
-            before[lap.variant] = lap
-        elif lap.kind == "disturbed" and lap.state == "succeeded" and lap.variant in before:
-            pairs.append(Pair(before[lap.variant], lap))
+        of_its_kind = (lap.variant, is_fresh)
+        if lap.kind == "undisturbed":
+            before[of_its_kind] = lap
+        elif lap.kind == "disturbed" and lap.state == "succeeded" and of_its_kind in before:
+            pairs.append(Pair(before[of_its_kind], lap))
     return tuple(p for p in pairs if variant in {"", p.disturbed.variant})
 
 
@@ -93,15 +95,19 @@ def known(history: History) -> Known | None:
 
 
 def noticed(history: History, variant: str = "") -> Spread | None:
-    """Seconds from a strike until Spark knew of it."""
-    numbers = {lap.number for lap in laps_of(history, "disturbed", variant=variant)}
-    found = [x.noticed_seconds for x in history.observed(Landing) if x.lap in numbers and x.noticed_seconds is not None]
-    return spread_of(found)
+    """Seconds from a strike until Spark knew of it; `None` also when it never did in some lap."""
+    landed = _landed(history, variant)
+    found = [x.noticed_seconds for x in landed if x.noticed_seconds is not None]
+    return spread_of(found) if len(found) == len(landed) else None
 
 
 def regained(history: History, variant: str = "") -> Spread | None:
     """Seconds from a strike until the cores were there again; `None` also when they never were in some lap."""
-    numbers = {lap.number for lap in laps_of(history, "disturbed", variant=variant)}
-    landed = [x for x in history.observed(Landing) if x.lap in numbers and x.landed]
+    landed = _landed(history, variant)
     found = [x.regained_seconds for x in landed if x.regained_seconds is not None]
     return spread_of(found) if len(found) == len(landed) else None
+
+
+def _landed(history: History, variant: str) -> list[Landing]:
+    numbers = {lap.number for lap in laps_of(history, "disturbed", variant=variant)}
+    return [x for x in history.observed(Landing) if x.lap in numbers and x.landed]

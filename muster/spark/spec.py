@@ -214,4 +214,14 @@ class SparkSpec(_Strict):
     @property
     def variants(self) -> tuple[str, ...]:
         """The names of the settings that are run."""
-        return self.compare or tuple(self.settings)[:1]
+        return self.compare or (self.plain,)
+
+    @property
+    def plain(self) -> str:
+        """The settings that a drill without `compare` runs: those that delays are kept of."""
+        return next(iter(self.settings))
+
+    @property
+    def judged(self) -> str:
+        """The settings that the plan's promises of time are held to; others that are run beside them are told."""
+        return self.plain if self.plain in self.variants else self.variants[0]

@@ -46,12 +46,15 @@ def _target(history: History, plan: Plan) -> str:
 
 
 def _measures(history: History, plan: Plan) -> tuple[Measure, ...]:
-    delays = spread_of([pair.delay for pair in pairs_of(history)])
-    times = spread_of([pair.slowdown for pair in pairs_of(history)])
+    spec = spec_of(plan)
+    pairs = pairs_of(history, spec.judged)
+    delays = spread_of([pair.delay for pair in pairs])
+    times = spread_of([pair.slowdown for pair in pairs])
     note = ""
     if delays and times:
         note = f"the answer later than undisturbed, the worst of {count_of(delays.count, 'pair', 'pairs')}"
         note += f"; {slowdown_words(times)} as long as undisturbed"
+        note += f"; with {spec.judged}" if len(spec.variants) > 1 else ""
     measures = [
         Measure(
             name="RTO",
@@ -61,10 +64,9 @@ def _measures(history: History, plan: Plan) -> tuple[Measure, ...]:
             note=note,
         )
     ]
-    spec = spec_of(plan)
     for name, found, limit in (
-        ("Noticed", noticed(history), spec.notice),
-        ("Capacity back", regained(history), spec.regain),
+        ("Noticed", noticed(history, spec.judged), spec.notice),
+        ("Capacity back", regained(history, spec.judged), spec.regain),
     ):
         if found:
             measures.append(

@@ -19,9 +19,9 @@ _FLOOR_SECONDS = 2.0
 """A delay that grew by less is noise, whatever share it is."""
 
 
-def delay_of(history: History) -> float | None:
-    """The median delay of the answer."""
-    found = spread_of([pair.delay for pair in pairs_of(history)])
+def delay_of(history: History, spec: SparkSpec) -> float | None:
+    """The median delay of the answer, with the settings that every run of the plan has: others are no trend of it."""
+    found = spread_of([pair.delay for pair in pairs_of(history, spec.plain)])
     return found.median if found else None
 
 
@@ -30,7 +30,7 @@ def trend(history: History, plan: Plan) -> Finding:
     spec = spec_of(plan)
     expected = f"the delay is at most {1 + spec.tolerance:g} times the median of the last passes"
     earlier = _delays(history, spec)
-    now = delay_of(history)
+    now = delay_of(history, spec)
     if len(earlier) < _LEAST:
         return Finding(check="trend", verdict=None, expected=expected,
                        seen=f"{count_of(len(earlier), 'pass', 'passes')} before, {_LEAST} are needed")  # fmt: skip
@@ -58,7 +58,8 @@ def subject_of(spec: SparkSpec) -> str:
 def remember(history: History) -> dict[str, Any]:
     """The delays so far, and the baseline where it is what is right."""
     plan = Plan.recorded(history[0].body["plan"])
-    spec, now, right = spec_of(plan), delay_of(history), known(history)
+    spec, right = spec_of(plan), known(history)
+    now = delay_of(history, spec)
     delays = _delays(history, spec)
     kept: dict[str, Any] = {
         "of": subject_of(spec),

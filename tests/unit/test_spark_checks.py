@@ -31,7 +31,7 @@ from muster.finding import Finding
 from muster.plan import Plan
 from muster.spark.checks import CHECKS
 from muster.spark.digest import Answer
-from muster.spark.observations import Inspection, Known, Missed, Struck
+from muster.spark.observations import Inspection, Known, Lap, LapMeasured, Missed, Struck
 from muster.spark.trend import remember, subject_of
 from muster.verdict import Verdict
 
@@ -95,7 +95,12 @@ CASES = [
     ("ended", {"laps": disturbed(state="hung")}, {}, FAIL, "hung"),
     ("ended", {"laps": LAPS[:2]}, {}, DARK, "no disturbed"),
     ("ended", {}, {"expect": "failure"}, FAIL, "succeeded"),
-    ("ended", {"laps": disturbed(state="failed", answer=None)}, {"expect": "failure"}, PASS, "failed"),
+    ("ended", {"laps": disturbed(state="failed", inspection=inspected(
+        output=WRITTEN.model_copy(update={"is_marked_complete": False})))}, {"expect": "failure"},
+     PASS, "failed, and no output is marked complete"),
+    ("ended", {"laps": disturbed(state="failed", answer=None)}, {"expect": "failure"}, DARK, "was not looked at"),
+    ("ended", {"laps": disturbed(state="failed", inspection=inspected(output=None))}, {"expect": "failure"},
+     DARK, "was not looked at"),
     ("ended", {"laps": disturbed(state="failed")}, {"expect": "failure"}, FAIL, "marked complete"),
     ("ended", {"laps": disturbed(state="hung", answer=None)}, {"expect": "failure"}, FAIL, "hung"),
     ("answer", {"laps": disturbed(state="failed", answer=None)}, {"expect": "failure"}, PASS, "2 laps"),
@@ -103,13 +108,14 @@ CASES = [
     ("landed", {"landings": (LANDED.model_copy(update={"landed": False, "seen": "nothing"}),)}, {}, DARK, "nothing"),
     ("landed", {"struck": (), "landings": (), "more": (Missed(lap=2, why="it had ended"),)}, {}, DARK, "it had ended"),
     ("rto", {"laps": disturbed(seconds=16.0)}, {}, FAIL, "11.0 s"),
-    ("rto", {"laps": (lap(1, "undisturbed"), LAPS[2])}, {}, DARK, "warmed-up"),
+    ("rto", {"laps": (lap(1, "undisturbed"), LAPS[2])}, {}, DARK, "as warm"),
     ("rto", {}, {"rto": None}, ASIDE, "no RTO"),
     ("slowdown", {}, {"slowdown": 1.5}, FAIL, "1.80 times"),
     ("slowdown", {}, {"slowdown": 2.0}, PASS, "1.80 times"),
     ("slowdown", {}, {}, ASIDE, "slowdown"),
     ("noticed", {}, {"notice": "100ms"}, FAIL, "0.20 s"),
     ("noticed", {"landings": ()}, {"notice": "1s"}, DARK, "never"),
+    ("noticed", {"landings": (LANDED.model_copy(update={"noticed_seconds": None}),)}, {"notice": "1h"}, DARK, "never"),
     ("regained", {}, {"regain": "3s"}, FAIL, "4.0 s"),
     ("regained", {"landings": (LANDED.model_copy(update={"regained_seconds": None}),)}, {"regain": "9s"},
      DARK, "never"),
@@ -186,6 +192,102 @@ def test_a_pass_leaves_its_delay_and_its_baseline() -> None:
     assert kept["delays"] == [*[1.0] * 9, 4.0]
     assert Answer.model_validate(kept["baseline"]["answer"]) == RIGHT
     assert "baseline" not in remember(journal(of))
+
+
+def apart(number: int, kind: str, seconds: float, *applications: str, **changes: Any) -> Lap:
+    return lap(number, kind, seconds, applications=applications or (f"app-{number}",), **changes)
+
+
+def test_laps_that_have_an_application_each_are_compared_with_each_other() -> None:
+    """Each pays for its own start, as every lap on somebody else's service does."""
+    laps = (apart(0, "cold", 20.0), apart(1, "undisturbed", 15.0), apart(2, "disturbed", 19.0))
+    assert said("rto", plan(), laps=laps).verdict is PASS
+    assert said("rto", plan(rto="3s"), laps=laps).seen.startswith("4.0 s at the most, of 1 pair")
+    assert said("slowdown", plan(slowdown=1.2), laps=laps).verdict is FAIL
+    of = plan()
+    assert of.spark is not None
+    assert remember(journal(of, laps=laps))["delays"] == [4.0]
+
+
+@pytest.mark.parametrize("disturbed_in", [("app-1",), ("app-1", "app-2")], ids=["same driver", "started again"])
+def test_a_lap_that_is_warm_is_not_compared_with_one_that_was_not(disturbed_in: tuple[str, ...]) -> None:
+    laps = (apart(1, "undisturbed", 15.0, "app-1"), apart(2, "disturbed", 9.0, *disturbed_in))
+    assert said("rto", plan(), laps=laps).verdict is DARK
+
+
+BOTH = {"settings": {"today": {}, "tuned": {}}}
+TWO_VARIANTS = tuple(
+    lap(number, kind, seconds, variant=variant, applications=(f"app-{variant}",))
+    for number, kind, seconds, variant in (
+        (0, "cold", 20.0, "today"), (1, "undisturbed", 5.0, "today"), (2, "disturbed", 6.0, "today"),
+        (3, "cold", 20.0, "tuned"), (4, "undisturbed", 5.0, "tuned"), (5, "disturbed", 65.0, "tuned"),
+    )
+)  # fmt: skip
+SECOND = LANDED.model_copy(update={"lap": 5, "noticed_seconds": 90.0, "regained_seconds": 90.0})
+IN_BOTH: dict[str, Any] = {
+    "laps": TWO_VARIANTS,
+    "struck": (STRUCK, STRUCK.model_copy(update={"lap": 5})),
+    "landings": (LANDED, SECOND),
+}
+
+
+@pytest.mark.parametrize("check", ["rto", "slowdown", "noticed", "regained"])
+def test_promises_of_time_are_held_to_the_plans_own_settings_where_others_run_beside_them(check: str) -> None:
+    limits = {"slowdown": 2.0, "notice": "1s", "regain": "10s", **BOTH}
+    found = said(check, plan(compare=["today", "tuned"], **limits), **IN_BOTH)
+    assert (found.verdict, "with today" in found.seen) == (PASS, True), found
+    assert said(check, plan(compare=["tuned", "today"], **limits), **IN_BOTH).verdict is PASS, "the order says nothing"
+    swapped = {"settings": {"tuned": {}, "today": {}}}
+    assert said(check, plan(compare=["tuned", "today"], **{**limits, **swapped}), **IN_BOTH).verdict is FAIL
+
+
+def test_what_was_compared_is_no_trend_of_the_plan() -> None:
+    of = plan(compare=["tuned", "today"], **BOTH)
+    assert of.spark is not None
+    assert remember(journal(of, **IN_BOTH))["delays"] == [1.0]
+    earlier = {"of": subject_of(of.spark), "delays": [1.0, 1.0, 1.0]}
+    assert said("trend", of, earlier=earlier, **IN_BOTH).verdict is PASS
+    beside = plan(compare=["tuned", "third"], settings={"today": {}, "tuned": {}, "third": {}})
+    others = {**IN_BOTH, "laps": TWO_VARIANTS[3:]}
+    assert said("rto", beside, **others).verdict is FAIL, "what is run is held to the promise"
+    assert remember(journal(beside, **others))["delays"] == []
+
+
+def cut(number: int, *names: str, missing: tuple[str, ...] = ()) -> LapMeasured:
+    return measured(number, whole=False).model_copy(update={"logs_cut": names, "logs_missing": missing})
+
+
+KILLED_IN_2 = (
+    apart(0, "cold", 20.0, "app-1"), apart(1, "undisturbed", 5.0, "app-1"),
+    apart(2, "disturbed", 9.0, "app-1", "app-2"), apart(3, "undisturbed", 5.0, "app-2"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("logs", "verdict"),
+    [
+        ((cut(0, "app-1"), cut(1, "app-1"), cut(2, "app-1"), measured(3)), PASS),
+        ((cut(0, "app-1"), cut(1, "app-1"), cut(2, "app-1", "app-2"), cut(3, "app-2")), DARK),
+        ((cut(0, "app-1"), cut(1, "app-1"), cut(2, missing=("app-1",)), measured(3)), DARK),
+        ((cut(0, "app-1"), cut(1, "app-1"), cut(2, "app-1", missing=("app-2",)), measured(3)), DARK),
+        (tuple(cut(n, missing=("app-1",)) for n in range(4)), DARK),
+        (tuple(measured(n, whole=False) for n in range(4)), DARK),
+    ],
+    ids=["the killed one's is cut", "the next one's too", "the killed one's is gone", "the next one's is gone",
+         "all are gone", "a journal that does not say whose"],
+)  # fmt: skip
+def test_only_the_log_of_the_driver_that_was_killed_may_be_cut(logs: tuple[LapMeasured, ...], verdict: Verdict) -> None:
+    of = plan(fault={"type": "kill-driver"})
+    assert said("event log", of, laps=KILLED_IN_2, logs=logs).verdict is verdict
+    assert said("event log", plan(), laps=KILLED_IN_2, logs=logs).verdict is DARK
+
+
+def test_an_application_that_was_ended_in_a_lap_that_hung_may_be_cut() -> None:
+    hung = disturbed(state="hung", answer=None)
+    logs = tuple(cut(n, "app-1") for n in range(3))
+    assert said("event log", plan(), laps=hung, logs=logs).verdict is PASS
+    gone = tuple(cut(n, missing=("app-1",)) for n in range(3))
+    assert said("event log", plan(), laps=hung, logs=gone).verdict is DARK
 
 
 def test_workers_are_counted_where_workers_are_hit() -> None:
