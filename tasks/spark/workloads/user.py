@@ -7,6 +7,8 @@ the result, in words. Neither may write anywhere but below its place: `place.lap
 
 A driver that dies is followed by one that does the lap again. With `goes_on` it finds below `place.lap` what the dead
 one left, a checkpoint say, and sees by `place.is_again` that it was so. Without, it is removed, and nobody looks at it.
+
+What a job that failed left in its output is looked at, and whether it is marked complete; it is not read as a result.
 """
 
 import sys
@@ -68,16 +70,20 @@ class User(Workload):
 
     def run(self, spark: "SparkSession", place: Place) -> None:
         """Call the team's function; write what it returns."""
-        if not (self.goes_on and place.is_again):
-            delete(spark, place.lap)
+        goes_on = self.goes_on and place.is_again
+        for uri in (_our_mark(place), _end_mark(place)) if goes_on else (place.lap,):
+            delete(spark, uri)
         job = self._function(spark, self.entry_point)
         result = job(spark, place, dict(self.parameters)) if self.parameters else job(spark, place)
         if result is not None:
             result.write.mode("overwrite").parquet(place.output)
             mark(spark, _our_mark(place))
+        mark(spark, _end_mark(place))
 
     def inspect(self, spark: "SparkSession", place: Place) -> Inspection:
-        """Read the output back, and ask the team's rule."""
+        """Read the output back, and ask the team's rule; of a job that failed, see what it left behind."""
+        if not exists(spark, _end_mark(place)):
+            return Inspection(answer=Answer(whole=EMPTY), output=output_of(spark, place.output))
         is_ours = exists(spark, _our_mark(place))
         problems = self._broken(spark, place)
         answer = Answer(whole=EMPTY)
@@ -122,6 +128,11 @@ def _is_left_over(name: str) -> bool:
 
 def _our_mark(place: Place) -> str:
     return f"{place.lap}/written-as-returned"
+
+
+def _end_mark(place: Place) -> str:
+    """There once the job came to its end."""
+    return f"{place.lap}/came-to-its-end"
 
 
 WORKLOAD = User
