@@ -1,8 +1,8 @@
 """Spark's event log, read: what ran where, what was lost, what it cost. Pure over a file.
 
 Promises: only what is known by name is read, so that logs of other Spark versions do; a log that was cut says so;
-nothing of the environment, of query plans or of anybody's data leaves it (`public_events`). Source: Spark's
-`JsonProtocol`, "Monitoring and Instrumentation".
+nothing of the environment, of query plans or of anybody's data leaves it (`public_events`); what does is enough to tell
+again whether a fault landed. Source: Spark's `JsonProtocol`, "Monitoring and Instrumentation".
 """
 
 import json
@@ -13,6 +13,11 @@ from typing import Any
 _PREFIX = "SparkListener"
 SUCCESS = "Success"
 _TAGS = "spark.job.tags"
+_SAID = 300
+"""Characters of an error that are read."""
+NO_ROOM = ("No space left", "Disk quota exceeded")
+SPOILT = ("checksum", "corrupt")
+"""What errors say that a fault is known by. Of their messages, evidence keeps these words and no other."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,11 @@ class Log:
         return tuple(t for t in self.tasks if t.stage in ids)
 
 
+def tells(said: str, words: Iterable[str]) -> bool:
+    """Whether an error says one of these."""
+    return any(word.lower() in said.lower() for word in words)
+
+
 def read_log(lines: Iterable[str]) -> Log:
     """Read a whole log; a line that is no JSON is counted, and nothing else of it."""
     log = Log()
@@ -177,7 +187,7 @@ def _task_ended(log: Log, event: Mapping[str, Any]) -> None:
             launched_ms=int(info["Launch Time"]),
             finished_ms=int(info["Finish Time"]),
             reason=str(reason.get("Reason", "")),
-            said=str(reason.get("Loss Reason") or reason.get("Description") or reason.get("Message") or "")[:300],
+            said=str(reason.get("Loss Reason") or reason.get("Description") or reason.get("Message") or "")[:_SAID],
             run_ms=int(metrics.get("Executor Run Time", 0)),
             gc_ms=int(metrics.get("JVM GC Time", 0)),
             spilled=int(metrics.get("Disk Bytes Spilled", 0)),
@@ -233,9 +243,10 @@ def settings_that_matter(log: Log) -> dict[str, str]:
 
 
 _DROPPED = frozenset({"Task Executor Metrics", "Accumulables", "RDD Info", "Parent IDs", "Details",
-                      "Accumulator Updates", "Stack Trace", "Full Stack Trace", "User", "Message", "Description",
-                      "Failure Reason", "Exception"})  # fmt: skip
+                      "Accumulator Updates", "Stack Trace", "Full Stack Trace", "User", "Exception"})  # fmt: skip
 """What may quote somebody's data, or is not judged."""
+_MESSAGES = frozenset({"Message", "Description", "Failure Reason"})
+"""What may quote it, and is judged by the words that a fault is known by, or by being there at all."""
 
 
 def public_events(lines: Iterable[str]) -> Iterator[str]:
@@ -257,5 +268,11 @@ def public_events(lines: Iterable[str]) -> Iterator[str]:
 
 def _without(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _without(v) for k, v in value.items() if k not in _DROPPED}
+        return {k: _words_of(v) if k in _MESSAGES else _without(v) for k, v in value.items() if k not in _DROPPED}
     return [_without(v) for v in value] if isinstance(value, list) else value
+
+
+def _words_of(message: Any) -> str:
+    """Those that a fault is known by; that there was a message, but not which, where it has none of them."""
+    kept = [word for word in (*NO_ROOM, *SPOILT) if tells(str(message or "")[:_SAID], [word])]
+    return ", ".join(kept) or ("not kept" if message else "")

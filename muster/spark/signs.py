@@ -9,7 +9,7 @@ from datetime import datetime
 from statistics import median
 from typing import NamedTuple
 
-from muster.spark.eventlog import ExecutorLife, Log, Task
+from muster.spark.eventlog import NO_ROOM, SPOILT, ExecutorLife, Log, Task, tells
 from muster.spark.observations import Lap, Struck
 from muster.spark.spec import Fault
 
@@ -20,7 +20,6 @@ _CARRIED_OUT_MS = 2000
 _STILL_MS = 1000
 """What a task must take beyond what is usual to have been held up; and at least as much again as is usual."""
 _FETCHES = ("FetchFailed",)
-_NO_ROOM = ("No space left", "Disk quota exceeded")
 _LOST_MASTER = "Disconnected from Spark cluster"
 _CLOCK = "%y/%m/%d %H:%M:%S"
 """How a line of Spark's own log begins, by its default pattern."""
@@ -132,7 +131,7 @@ def _shape(log: Log, stage: int) -> tuple[str, int] | None:
 def _in_files(struck: Struck, lap: Lap, log: Log) -> Sign | None:
     """A task could not fetch, or a stage had to be run again."""
     after = [t for t in log.tasks_of(lap.group) if t.finished_ms >= struck.at_ms - SLACK_MS]
-    failed = [t for t in after if t.reason in _FETCHES or "checksum" in t.said.lower() or "corrupt" in t.said.lower()]
+    failed = [t for t in after if t.reason in _FETCHES or tells(t.said, SPOILT)]
     if failed:
         words = " ".join(f"{failed[0].reason} {failed[0].said}".split())
         return Sign(failed[0].finished_ms, f"task {failed[0].index} of stage {failed[0].stage}: {words}")
@@ -144,7 +143,7 @@ def _on_disk(struck: Struck, lap: Lap, log: Log) -> Sign | None:
     """A task on a victim said that there is no room, or a victim was lost."""
     for task in log.tasks_of(lap.group):
         is_late = task.finished_ms >= struck.at_ms and task.executor in _victims(struck)
-        if is_late and not task.is_good and any(words in task.said for words in _NO_ROOM):
+        if is_late and not task.is_good and tells(task.said, NO_ROOM):
             return Sign(task.finished_ms, f"task {task.index} of stage {task.stage}: {' '.join(task.said.split())}")
     return _of_loss(struck, lap, log)
 

@@ -3,7 +3,12 @@
 import json
 from typing import Any
 
+import pytest
+
 from muster.spark.eventlog import public_events, read_log, settings_that_matter
+from muster.spark.laps import landing
+from muster.spark.observations import Lap, Question, Struck, Victim
+from muster.spark.spec import Fault
 
 SECRET = "the-name-of-a-customer"
 
@@ -81,6 +86,42 @@ def test_evidence_keeps_what_is_judged_and_nobodys_data() -> None:
     assert (again.executors, again.is_whole, again.application) == (first.executors, True, "app-1")
     assert [(s.id, s.attempt) for s in again.stages_of("lap-1")] == [(3, 0), (4, 1)]
     assert settings_that_matter(again) == settings_that_matter(first)
+
+
+TOLD = f"java.io.IOException: no space left on device while writing {SECRET}"
+
+
+@pytest.mark.parametrize(
+    ("said", "fault", "landed"),
+    [
+        ({"Reason": "ExceptionFailure", "Class Name": "java.io.IOException", "Description": TOLD}, "full-disk", True),
+        ({"Reason": "ExceptionFailure", "Description": f"Checksum of {SECRET}"}, "corrupt-shuffle-block", True),
+        ({"Reason": "FetchFailed", "Message": f"no file of {SECRET}"}, "lose-shuffle-file", True),
+        ({"Reason": "ExceptionFailure", "Description": SECRET}, "full-disk", False),
+        ({"Reason": "ExceptionFailure", "Description": f"{SECRET:300}No space left"}, "full-disk", False),
+    ],
+)
+def test_whether_a_fault_landed_can_be_told_again_from_the_evidence(
+    said: dict[str, Any], fault: Fault, landed: bool
+) -> None:
+    """Its stage had failed before it was seen, and went on."""
+    lines = [*LINES[:5], *(json.dumps(event) for event in (
+        stage("Submitted", 3, 0, None), stage("Completed", 3, 0, 1200), stage("Submitted", 3, 1, None),
+        task(3, 1, 1, said),
+    ))]  # fmt: skip
+    kept = list(public_events(lines))
+    assert SECRET in lines[-1]
+    assert SECRET not in "".join(kept)
+    struck = Struck(
+        lap=1, fault=fault, group="lap-1", stage=3, stage_name="stage 3", tasks_done=0, tasks=8, at_ms=1100,
+        done_ms=3000, victims=(Victim(name="worker", executors=("1",)),), done=(),
+    )  # fmt: skip
+    lap = Lap(
+        number=1, kind="disturbed", variant="plain", question=Question(workload="terasort", keys={}), group="lap-1",
+        applications=("app-1",), state="succeeded", began_ms=800, ended_ms=9500, seconds=8.7,
+    )  # fmt: skip
+    judged, again = (landing(struck, lap, [read_log(each)]) for each in (lines, kept))
+    assert (judged.landed, again.landed, again.noticed_seconds) == (landed, landed, judged.noticed_seconds)
 
 
 def test_a_secret_would_be_seen() -> None:
