@@ -166,8 +166,8 @@ def old_one_is_fenced(history: History, plan: Plan) -> Finding:
 
 
 def one_starts(history: History, _plan: Plan) -> Finding:
-    """Never would both schedulers have started something."""
-    expected = "at no moment would both schedulers start something"
+    """Whenever somebody looked, the owner of a schedule would have started it, and the other scheduler not."""
+    expected = "whenever asked, the owner of a schedule would start it, and the other scheduler not"
     seen = history.observed(ReleasedSeen)
     if not seen:
         return unseen("one scheduler", expected)
@@ -175,6 +175,12 @@ def one_starts(history: History, _plan: Plan) -> Finding:
         words = f"both would start {both[0].both} of them at {both[0].at:%H:%M:%S} ({both[0].stage})"
         return judge("one scheduler", False, expected, words,
                      "hold one of them: whatever is not guarded runs twice")  # fmt: skip
+    if idle := [s for s in seen if s.idle.count]:
+        first = idle[0]
+        more = f", and {first.idle.count - 1} more" if first.idle.count > 1 else ""
+        words = f"{first.idle.examples[0]}, which it owns, at {first.at:%H:%M:%S} ({first.stage}){more}"
+        advice = "somebody switched it off there: what is due meanwhile is missed"
+        return judge("one scheduler", False, expected, words, advice, first.idle.examples)
     silent = [s for s in seen if any(s.released.get(side) is None for side in Side)]
     if silent:
         return unseen("one scheduler", expected, f"a scheduler did not answer ({silent[0].stage})")

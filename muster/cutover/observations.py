@@ -100,6 +100,13 @@ class Watched(_Result):
     samples: int
 
 
+class Counts(_Result):
+    """How many of which kind, and the first few of them in words."""
+
+    count: int = 0
+    examples: tuple[str, ...] = ()
+
+
 class ReleasedSeen(Observation):
     """How many of the active schedules each side would have started at a moment; `None`: it did not answer."""
 
@@ -108,6 +115,8 @@ class ReleasedSeen(Observation):
     released: Mapping[Side, int | None]
     both: int
     """Schedules that both sides would have started."""
+    idle: Counts = Counts()
+    """Schedules that the side which owns them by the ledger would not have started."""
 
 
 class Armed(_Result):
@@ -201,13 +210,6 @@ class Lateness(_Result):
     most: float
 
 
-class Counts(_Result):
-    """How many ticks of which kind, and the first few of them in words."""
-
-    count: int = 0
-    examples: tuple[str, ...] = ()
-
-
 class Slice(_Result):
     """One column of the picture: ticks by who started them, and those that went wrong."""
 
@@ -230,6 +232,8 @@ class Reckoned(_Result):
     """Ticks that each side started."""
     phases: Mapping[str, int]
     """Ticks that were due before, between, and after the handovers."""
+    undue: Mapping[str, int] = {}
+    """Schedules of which nothing was due then, by the same names."""
     unseen_waves: tuple[str, ...] = ()
     """Of several waves those of which nothing was due while a side had them, in words."""
     histories: Mapping[Side, bool]
@@ -269,3 +273,15 @@ class HomeSeen(Observation):
     """By the ledger."""
     active: int
     released: Mapping[Side, int | None]
+    released_at: Moment | None = None
+    """When the undo released the side that has them; `None`: it had them all along."""
+    caught_up: Counts = Counts()
+    """Ticks that the undo had started."""
+    missed: Counts = Counts()
+    """Ticks since the survey, or the account where there is one, that nobody started, and nobody will."""
+    untold: int = 0
+    """Ticks of which neither history nor claims say whether they were started."""
+    forgotten: int = 0
+    """Owners that the drill itself had made known, and that the undo then let the ledger forget."""
+    gone: tuple[Side, ...] = ()
+    """Sides that somebody had said are lost for good."""

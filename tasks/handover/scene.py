@@ -1,22 +1,24 @@
 """What the verbs of a cutover share: the two schedulers, what is handed over, the ledger where ticks are claimed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from muster.cutover.observations import ReleasedSeen, Surveyed
+from muster.cutover.observations import Counts, ReleasedSeen, Surveyed
 from muster.cutover.ownership import Side
-from muster.cutover.schedule import Job, Schedule
+from muster.cutover.schedule import Inventory, Job, Schedule
 from muster.cutover.section import spec_of
+from muster.cutover.spec import CutoverSpec
 from muster.drill import Context
 from muster.errors import MusterError
-from muster.ledger import Ledger, open_ledger
+from muster.ledger import Ledger, Tenure, open_ledger
 from tasks.schedulers.scheduler import Reach, Scheduler
 from tasks.targets.schedulable import Schedulable
 
 HOLDER = "MUSTER_HOLDER"
 """The variable by which a job says whose it is, when it claims."""
+_EXAMPLES = 10
 
 
 def target_of(context: Context) -> Schedulable:
@@ -58,10 +60,14 @@ def survey_of(context: Context) -> Surveyed:
 def translated(context: Context) -> tuple[tuple[Job, ...], tuple[Schedule, ...]]:
     """Jobs and schedules as the new scheduler is to have them."""
     spec, inventory = spec_of(context.plan), survey_of(context).inventory
-    holder = survey_of(context).holders[Side.B]
-    jobs = {job.name: _held_by(holder, spec.told_of(job)) for job in inventory.jobs}
+    return copied(spec, inventory, survey_of(context).holders[Side.B])
+
+
+def copied(spec: CutoverSpec, inventory: Inventory, holder: str) -> tuple[tuple[Job, ...], tuple[Schedule, ...]]:
+    """Jobs and schedules as a scheduler of this holder is to have them."""
+    jobs = {job.name: spec.told_of(_held_by(holder, job)) for job in inventory.jobs}
     schedules = tuple(
-        schedule.model_copy(update={"parameters": _asked(jobs[schedule.job], schedule)})
+        schedule.model_copy(update={"parameters": _asked(jobs[schedule.job], schedule, holder)})
         for schedule in inventory.schedules
     )
     return tuple(jobs.values()), schedules
@@ -74,9 +80,9 @@ def _held_by(holder: str, job: Job) -> Job:
     return job.model_copy(update={"environment": {**job.environment, HOLDER: holder}})
 
 
-def _asked(job: Job, schedule: Schedule) -> dict[str, Any]:
-    """A command line's flow has to know whose ticks it claims."""
-    named = {"schedule": schedule.name} if job.command and "command" in job.parameters else {}
+def _asked(job: Job, schedule: Schedule, holder: str) -> dict[str, Any]:
+    """A command line's flow has to know whose ticks it claims, and for whom."""
+    named = {"schedule": schedule.name, "holder": holder} if job.command and "command" in job.parameters else {}
     return {**job.parameters, **named, **schedule.parameters}
 
 
@@ -91,18 +97,35 @@ def names_of(context: Context) -> tuple[str, ...]:
 
 
 def see_released(context: Context, stage: str) -> None:
-    """Ask both sides what they would start, and keep it."""
+    """Ask both sides what they would start, and the ledger whose it is, and keep it."""
     names = names_of(context)
     found = {side: _released(context, side, names) for side in Side}
     both = frozenset.intersection(*(names or frozenset() for names in found.values()))
+    with claims_of(context) as ledger:
+        owners, now = ledger.owners_of(names), ledger.now()
     context.observe(
         ReleasedSeen(
-            at=now_of(context),
+            at=now,
             stage=stage,
             released={side: None if names is None else len(names) for side, names in found.items()},
             both=len(both),
+            idle=_idle(found, owners, survey_of(context).holders),
         )
     )
+
+
+def _idle(
+    found: Mapping[Side, frozenset[str] | None], owners: Mapping[str, Tenure], holders: Mapping[Side, str]
+) -> Counts:
+    """Schedules that their owner would not start. Of one that does not answer nothing is said."""
+    sides = {holder: side for side, holder in holders.items()}
+    idle = []
+    for name, tenure in sorted(owners.items()):
+        side = sides.get(tenure.holder)
+        going = found[side] if side else None
+        if going is not None and name not in going:
+            idle.append(f"{side} would not start {name}")
+    return Counts(count=len(idle), examples=tuple(idle[:_EXAMPLES]))
 
 
 def _released(context: Context, side: Side, names: tuple[str, ...]) -> frozenset[str] | None:

@@ -133,8 +133,11 @@ def watched(side: Side, at: int) -> Watched:
     return Watched(side=side, began=AT + at * SECOND, ended=AT + (at + 20) * SECOND, samples=2)
 
 
-def seen(stage: str, a: int | None, b: int | None, both: int = 0, at: int = 0) -> ReleasedSeen:
-    return ReleasedSeen(at=AT + at * SECOND, stage=stage, released={A: a, B: b}, both=both)
+def seen(
+    stage: str, a: int | None, b: int | None, both: int = 0, at: int = 0, idle: Counts | None = None
+) -> ReleasedSeen:
+    released = {A: a, B: b}
+    return ReleasedSeen(at=AT + at * SECOND, stage=stage, released=released, both=both, idle=idle or Counts())
 
 
 def clock(side: Side, ahead: float | None = 0.2, stage: str = "survey", doubt: float = 0.5) -> ClockSeen:
