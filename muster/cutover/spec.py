@@ -27,6 +27,15 @@ class InFlight(StrEnum):
     """They go on beside the new one."""
 
 
+class AtLimit(StrEnum):
+    """What is done when runs are still in flight after `in_flight_limit`."""
+
+    GO_ON = "go-on"
+    """The new one begins beside them; `drained` fails."""
+    GIVE_UP = "give-up"
+    """Nothing is handed over: the old one has its schedules back."""
+
+
 class CatchUp(StrEnum):
     """What becomes of ticks that the old scheduler should have started and did not before it was held."""
 
@@ -77,6 +86,7 @@ class CutoverSpec(_Strict):
     """A moment between ticks is waited for so long."""
     in_flight: InFlight = InFlight.WAIT
     in_flight_limit: Duration = Field(default="5m", validate_default=True, gt=timedelta())
+    at_limit: AtLimit = AtLimit.GO_ON
     catch_up: CatchUp = CatchUp.RUN
     look_back: Duration = Field(default="5m", validate_default=True, gt=timedelta())
     """How old a tick may be that the old scheduler did not start, to be made up for."""

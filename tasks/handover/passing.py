@@ -1,22 +1,26 @@
 """Passing schedules on: hold the one, draw the border, raise the epoch, release the other.
 
 Promises: the other is released only after the first is held and the epoch raised (`muster.cutover.ownership`); what the
-first has taken up, the other does not start; what the first did not take up is made up for once, or told as skipped.
+first has taken up, the other does not start; what the first did not take up is made up for once, or told as skipped;
+between hold and release nothing is waited for but runs in flight, as long as the plan says, and a number of calls that
+does not grow with the schedules.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from muster.cutover.observations import Activated, Drained, Raised, TickOf
 from muster.cutover.ownership import Move, Side, Standing
 from muster.cutover.schedule import Schedule, Tick
 from muster.cutover.section import spec_of
-from muster.cutover.spec import CatchUp, InFlight
-from muster.cutover.watermark import border, made_ahead, quietest
+from muster.cutover.spec import AtLimit, CatchUp, InFlight
+from muster.cutover.watermark import Border, border, made_ahead, quietest
 from muster.drill import Context
-from muster.errors import SystemFailure
+from muster.errors import StepError, SystemFailure
 from muster.ledger import Ledger
+from muster.ledger.claiming import FENCED
+from muster.quantity import format_seconds
 from tasks.handover.scene import active_of, claims_of, reach_of, side_of, survey_of
 from tasks.handover.ticking import expected
 
@@ -31,8 +35,11 @@ def wave_of(context: Context, number: int) -> tuple[Schedule, ...]:
     return tuple(schedule for schedule in active_of(context) if schedule.name in names)
 
 
-def drain(context: Context, out: Side, wave: int) -> Drained:
-    """Hold the old scheduler at a quiet moment, draw the border, and wait for what it has in hand."""
+def drain(context: Context, out: Side, wave: int, draw: Callable[..., Border] = border) -> Drained:
+    """Hold the old scheduler at a quiet moment, draw the border, and wait for what it has in hand.
+
+    A `StepError` where that takes too long and the plan says to give up: nothing was handed over yet.
+    """
     spec, scheduler, schedules = spec_of(context.plan), side_of(context, out), wave_of(context, wave)
     names = [schedule.name for schedule in schedules]
     Standing(owner=out, released=frozenset({out})).after(Move.HOLD, out)
@@ -45,12 +52,13 @@ def drain(context: Context, out: Side, wave: int) -> Drained:
         since = max(held - spec.look_back, survey_of(context).began)
         due = due_of(context, schedules, since, held + AHEAD)
         firings = scheduler.history(names, since, held + AHEAD)
-        line = border(due, firings or (), held, held - since)
+        line = draw(due, firings or (), held, held - since)
         behind = unclaimed(context, ledger, line.behind, is_told=firings is not None)
         at_work = scheduler.at_work(names)
         left, waited = None if at_work is None else len(at_work), 0.0
         if left is not None and spec.in_flight is InFlight.WAIT:
             left, waited = outwait(context, out, names)
+            _assert_may_go_on(context, out, left)
     return Drained(
         wave=wave,
         out=out,
@@ -65,6 +73,16 @@ def drain(context: Context, out: Side, wave: int) -> Drained:
         still_in_flight=left,
         waited_seconds=round(waited, 3),
     )
+
+
+def _assert_may_go_on(context: Context, out: Side, left: int) -> None:
+    spec = spec_of(context.plan)
+    if left and spec.at_limit is AtLimit.GIVE_UP:
+        limit = format_seconds(spec.in_flight_limit.total_seconds())
+        raise StepError(
+            f"{left} runs of {out} were still at work {limit} after it was held",
+            "choose a quieter time, raise `in_flight_limit`, or say `at_limit: go-on`",
+        )
 
 
 def unclaimed(context: Context, ledger: Ledger, ticks: Sequence[Tick], *, is_told: bool) -> tuple[Tick, ...]:
@@ -100,7 +118,9 @@ def outwait(context: Context, out: Side, names: Sequence[str]) -> tuple[int, flo
 
 
 def fence(context: Context, drained: Drained) -> Raised:
-    """The old scheduler's epoch ends at the watermark; one of its claims beyond it must be refused."""
+    """The old scheduler's epoch ends at the watermark: by the ledger all are the other one's now, and a claim of the
+    old one beyond it is refused, for that reason.
+    """
     spec, into = spec_of(context.plan), drained.out.other
     names = [schedule.name for schedule in wave_of(context, drained.wave)]
     holders = survey_of(context).holders
@@ -111,11 +131,15 @@ def fence(context: Context, drained: Drained) -> Raised:
         proof = "not guarded"
         if spec.guarded:
             moment = drained.watermark + timedelta(microseconds=7)
-            told = ledger.claim_tick(names[0], moment, holders[drained.out], by="muster: the fence is tried")
-            proof = "granted" if told.granted else "fenced"
-    if proof == "granted":
+            said = ledger.claim_tick(names[0], moment, holders[drained.out], by="muster: the fence is tried")
+            proof = "fenced" if said.why == FENCED else "granted"  # a duplicate would have been granted too
+        owners = ledger.owners_of(names)
+    left = [name for name in names if name not in owners or owners[name].holder != holders[into]]
+    if proof == "granted" or left:
+        told = f"{left[0]} is not {holders[into]}'s" if left else "by the ledger it has"
         raise SystemFailure(
-            f"a claim of {holders[drained.out]} beyond the watermark was granted after its epoch had ended",
+            f"a claim of {holders[drained.out]} beyond the watermark was granted, or would be: its epoch should have"
+            f" ended, and {told}",
             "nobody is released: look at the ledger's owners",
         )
     return Raised.model_validate(
