@@ -23,7 +23,7 @@ _COLUMNS = 120
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim that was granted."""
+    """One claim."""
 
     tick: Tick
     holder: str
@@ -47,8 +47,8 @@ class Told:
     """Of those, the ones that nobody can be sure of."""
     firings: Mapping[Side, Sequence[Firing] | None]
     claims: Sequence[Claim]
-    refused: Sequence[Tick]
-    """Ticks of claims that were refused as doubled or fenced, as often as they were."""
+    refused: Sequence[Claim]
+    """Claims that were refused as doubled or fenced, as often as they were."""
     holders: Mapping[Side, str]
     handovers: Sequence[tuple[Handover, frozenset[str]]]
     """Each with the schedules that it moved, in order."""
@@ -87,10 +87,11 @@ class _Ledger:
         return found
 
     def _claimed(self, side: Side) -> list[Firing]:
-        """What stands in for a history that there is not."""
+        """What stands in for a history that there is not: whoever was refused a tick that another one has began too."""
+        second = [claim for claim in self.told.refused if claim.tick in self.claims]
         return [
             Firing(schedule=claim.tick.schedule, at=claim.tick.at, run="", stage=Stage.DONE)
-            for claim in self.told.claims
+            for claim in (*self.told.claims, *second)
             if claim.holder == self.told.holders[side]
         ]
 
@@ -139,6 +140,7 @@ def reckon(told: Told) -> Reckoned:
         doubtful=len(told.doubtful),
         by_side={side: len({s.firing.tick for s in flat if s.side is side}) for side in Side},
         phases=_phases(told),
+        undue=_undue(told),
         unseen_waves=_unseen_waves(told),
         histories={side: told.firings.get(side) is not None for side in Side},
         claims=len(told.claims),
@@ -176,7 +178,7 @@ def _is_unexpected(book: _Ledger, tick: Tick) -> bool:
 
 def _refusals(told: Told, doubled: Iterable[Tick]) -> Counter[Tick]:
     wanted = set(doubled)
-    return Counter(tick for tick in told.refused if tick in wanted)
+    return Counter(claim.tick for claim in told.refused if claim.tick in wanted)
 
 
 def _lateness(book: _Ledger, starts: Sequence[_Start]) -> tuple[Counts, Lateness | None]:
@@ -249,9 +251,23 @@ def _phases(told: Told, among: frozenset[str] | None = None) -> dict[str, int]:
     for tick in told.expected:
         if among is not None and tick.schedule not in among:
             continue
-        passed = [h for h, names in told.handovers if tick.schedule in names and tick.at > h.drained.watermark]
-        counts[_PHASES[min(2, len(passed))]] += 1
+        counts[_phase(told, tick)] += 1
     return dict(counts)
+
+
+def _undue(told: Told) -> dict[str, int]:
+    """Schedules of which nothing was due while each side had them, by the names of `_phases`."""
+    moves = {schedule.name: 0 for schedule in told.schedules}
+    for _, names in told.handovers:
+        moves.update({name: moves[name] + 1 for name in names if name in moves})
+    due = {(tick.schedule, _phase(told, tick)) for tick in told.expected}
+    had = [(name, phase) for name, count in moves.items() for phase in _PHASES[: count + 1]]
+    return dict(Counter(phase for name, phase in had if (name, phase) not in due))
+
+
+def _phase(told: Told, tick: Tick) -> str:
+    passed = [h for h, names in told.handovers if tick.schedule in names and tick.at > h.drained.watermark]
+    return _PHASES[min(2, len(passed))]
 
 
 def _picture(told: Told, starts: Sequence[_Start], wrong: set[Tick]) -> dict[str, Any]:

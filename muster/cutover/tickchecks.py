@@ -29,7 +29,13 @@ def enough_was_seen(history: History, _plan: Plan) -> Finding:
     if words := (*empty, *book.unseen_waves):
         return unseen("observed", expected, words[0], "watch longer (`watch`, `steady`, `bake`)")
     counts = ", ".join(f"{book.phases[phase]} while {phase}" for phase in book.phases)
-    return judge("observed", True, expected, f"{book.expected:,} ticks: {counts} had them")
+    return judge("observed", True, expected, f"{book.expected:,} ticks: {counts} had them{_undue(book)}")
+
+
+def _undue(book: Reckoned) -> str:
+    """Of whom these counts say nothing."""
+    counts = ", ".join(f"{count:,} while {phase}" for phase, count in book.undue.items() if count)
+    return f"; of {count_of(book.schedules, 'schedule', 'schedules')} not due: {counts} had them" if counts else ""
 
 
 def _counted(
@@ -70,6 +76,11 @@ def _no_run(book: Reckoned, _plan: Plan) -> str:
     return "" if any(book.by_side.values()) or book.unexpected.count else "nothing was started"
 
 
+def _half_dark(pick: Callable[[Reckoned], Counts]) -> Callable[[Reckoned, Plan], str]:
+    """What one history shows is a fault; what one of two does not show may be in the other."""
+    return lambda book, plan: "" if pick(book).count else _no_run(book, plan) or _no_word(book, plan)
+
+
 def _no_start(book: Reckoned, _plan: Plan) -> str:
     return "" if book.lateness or book.out_of_order.count else "no history says when a run began"
 
@@ -98,15 +109,16 @@ missed = _counted(
 once = _counted(
     "once", "no due time was started twice", lambda b: b.doubled,
     "runs made ahead were left, or both schedulers were at work; the guard keeps second runs from working",
-    _no_run, _half_seen,
+    _half_dark(lambda b: b.doubled), _half_seen,
 )  # fmt: skip
 unexpected = _counted(
     "unexpected", "nothing was started that was not due", lambda b: b.unexpected,
-    "a rule, zone or anchor is not what the definitions say", _no_run, _half_seen,
+    "a rule, zone or anchor is not what the definitions say", _half_dark(lambda b: b.unexpected), _half_seen,
 )  # fmt: skip
 owner = _counted(
     "owner", "every due time was started by the scheduler whose it was", lambda b: b.misplaced,
-    "somebody takes up runs of a scheduler that is held: a second worker, or one that came back", _no_run, _half_seen,
+    "somebody takes up runs of a scheduler that is held: a second worker, or one that came back",
+    _half_dark(lambda b: b.misplaced), _half_seen,
 )  # fmt: skip
 order = _counted(
     "order", "runs of a schedule began in the order of their ticks", lambda b: b.out_of_order,

@@ -47,7 +47,7 @@ def account(context: Context) -> Reckoned:
             doubtful=frozenset(_doubts(context, survey.began, ended)),
             firings=firings,
             claims=[Claim(Tick(c.schedule, c.at), c.holder) for c in claims],
-            refused=[Tick(r.schedule, r.at) for r in refusals],
+            refused=[Claim(Tick(r.schedule, r.at), r.holder) for r in refusals],
             holders=survey.holders,
             handovers=[(one, waves[one.drained.wave]) for one in handovers(context.history)],
             guarded=spec.guarded,

@@ -166,7 +166,7 @@ def test_of_a_scheduler_without_a_history_its_claims_are_the_history() -> None:
     assert (book.by_side, book.histories) == ({Side.A: 10, Side.B: 10}, {Side.A: False, Side.B: True})
     assert [book.missed.count, book.unrecorded.count, book.misplaced.count, book.lost.count] == [0, 0, 0, 0]
     assert sum(sum(c.started.values()) for c in book.columns) == 20
-    twice = reckon(told(a=None, b=[firing(DUE[9]), *B], refused=[DUE[9]]))
+    twice = reckon(told(a=None, b=[firing(DUE[9]), *B], refused=[Claim(DUE[9], "green")]))
     assert (twice.doubled.count, twice.stopped, twice.misplaced.count) == (1, 1, 1)
     assert "by a" in twice.doubled.examples[0]
     unclaimed = [claim for claim in clean().claims if claim.tick != DUE[9]]
@@ -194,9 +194,42 @@ def test_runs_are_counted_of_which_somebody_says_what_they_were_given() -> None:
 
 
 def test_a_second_run_that_the_guard_stopped_is_counted_as_stopped() -> None:
-    book = reckon(told(a=[*A, firing(DUE[10], late=0.3)], refused=[DUE[10]]))
+    book = reckon(told(a=[*A, firing(DUE[10], late=0.3)], refused=[Claim(DUE[10], "blue")]))
     assert (book.doubled.count, book.stopped) == (1, 1)
-    assert reckon(told(refused=[DUE[10]])).stopped == 0
+    assert reckon(told(refused=[Claim(DUE[10], "blue")])).stopped == 0
+
+
+@pytest.mark.parametrize("blind", [{"a": None}, {"a": None, "b": None}])
+def test_of_a_scheduler_without_a_history_a_refused_claim_is_a_second_start(blind: dict[str, Any]) -> None:
+    """A tick is granted once, whoever is at work: by granted claims alone nothing is ever started twice."""
+    once = reckon(told(**blind))
+    assert (once.doubled.count, once.misplaced.count) == (0, 0)
+    again = reckon(told(**blind, refused=[Claim(DUE[4], "blue")]))
+    assert (again.doubled.count, again.stopped, again.misplaced.count) == (1, 1, 0)
+    late = reckon(told(**blind, refused=[Claim(DUE[14], "blue")]))
+    assert (late.doubled.count, late.misplaced.count) == (1, 1), "a fenced one that goes on"
+    assert "by a" in late.doubled.examples[0]
+
+
+def test_a_claim_that_was_refused_and_granted_to_nobody_is_no_start() -> None:
+    """Such as the one by which the fence is tried; a tick that nobody may serve is missed all the same."""
+    tried = Claim(Tick(NAME, WATERMARK + timedelta(microseconds=7)), "blue")
+    book = reckon(told(a=None, refused=[tried]))
+    assert (book.doubled.count, book.unexpected.count, book.missed.count) == (0, 0, 0)
+    gone = [claim for claim in clean().claims if claim.tick != DUE[9]]
+    assert reckon(told(a=None, claims=gone, refused=[Claim(DUE[9], "blue")])).missed.count == 1
+
+
+def test_schedules_of_which_nothing_was_due_are_counted_for_each_side() -> None:
+    """One that was due all along, one only at first, one never; the last of them stays where it is."""
+    others = [SCHEDULE.model_copy(update={"name": name, "job": name}) for name in ("early", "night")]
+    moved = frozenset({NAME, "early"})
+    due = sorted([*DUE, Tick("early", DUE[0].at)], key=lambda tick: tick.at)
+    there = told(schedules=[SCHEDULE, *others], expected=due, handovers=[(handover(), moved)])
+    assert reckon(there).undue == {"b": 1, "a": 1}
+    assert reckon(clean()).undue == {}
+    back = wave(0, Side.A, 500)
+    assert reckon(told(handovers=[*clean().handovers, (back, frozenset({NAME}))])).undue == {"a again": 1}
 
 
 @pytest.mark.parametrize(("late", "count"), [(2.5, 0), (20.0, 1)])
