@@ -56,6 +56,9 @@ ENDS = (
          stress(**_ONE_CHANCE), Check("ended", "failed")),
     Form("survives-anyway", "a job that survives, though the plan counts on its failure",
          stress(expect="failure"), Check("ended", "succeeded")),
+    Form("complete-anyway", "a job that fails, as the plan expects, and leaves a part of its output marked complete",
+         stress(expect="failure", **{**_ONE_CHANCE, "workload": job("lasts", "truncate")}),
+         Check("ended", "marked complete")),
     Form("hangs", "a job that does not end once it was disturbed",
          stress(workload=job("hangs"), lap_limit="75s"), Check("ended", "hung")),
 )
@@ -68,6 +71,9 @@ AIM = (
          Doubt("landed")),
     Form("hit-too-late", "a fault that strikes after the job",
          stress(drill=first("stress", steps.strike_too_late)), Doubt("landed")),
+    Form("hit-next-stage", "a slow hook: the fault is there only when the stage it was aimed at has ended",
+         stress(workload={**_SORT, "rows": 400_000}, fault={"during": "map", "after": 0.1},
+                drill=first("stress", steps.strike_in_the_next_stage)), Doubt("landed", "had ended before")),
     Form("hit-others-too", "a fault that takes more than it was aimed at",
          stress(drill=first("stress", steps.strike_others_too)), Check("blast radius", "and lap")),
     Form("disturbed-by-others", "an executor that somebody else kills in the undisturbed lap",
@@ -95,6 +101,8 @@ EVIDENCE = (
 PROMISES = (
     Form("late-answer", "an answer later than its objective",
          stress(objectives={"rto": "1s"}, warm=True, fault=_FREEZE), Check("rto")),
+    Form("late-driver", "an answer that is late since its driver was killed and started again",
+         stress(objectives={"rto": "1s"}, warm=True, fault={"type": "kill-driver"}), Check("rto")),
     Form("too-slow", "a lap that takes longer than it may",
          stress(slowdown=1.01, warm=True, fault=_FREEZE), Check("slowdown")),
     Form("noticed-late", "a loss that is noticed later than it may be", stress(notice="1ms"), Check("noticed")),
@@ -122,6 +130,8 @@ HEALTHY = (
     Form("kill-worker", "a worker killed with its executor", stress(fault={"type": "kill-worker", "after": 0.2})),
     Form("restart-master", "the master killed, and started again",
          stress(fault={"type": "restart-master", "lasts": "2s"})),
+    Form("kill-driver", "the driver killed, and started again",
+         stress(warm=True, objectives={"rto": "2m"}, fault={"type": "kill-driver"})),
     Form("freeze-executor", "an executor frozen for a while", stress(fault={"type": "freeze-executor", "lasts": "3s"})),
     Form("fails-loudly", "a job that fails, as the plan expects", stress(expect="failure", **_ONE_CHANCE)),
 )

@@ -20,6 +20,8 @@ from tasks.targets.stressable import Moment, Session, Work
 
 _SECONDS = 30.0
 _NAP = 0.05
+_BEYOND = 0.4
+"""Seconds that are more than two clocks may differ by."""
 
 
 def strike_nothing(context: Context) -> None:
@@ -45,6 +47,29 @@ def strike_too_late(context: Context) -> None:
         return tuple(f"{victim.name}: SIGKILL" for victim in victims)
 
     target.strike = strike  # type: ignore[method-assign]
+
+
+def strike_in_the_next_stage(context: Context) -> None:
+    """The fault is begun in the stage it was aimed at, and carried out in the next one."""
+    target = target_of(context)
+    opened, carry_out = target.open_session, target.strike
+    sessions: list[Session] = []
+
+    def open_session(work: Work, name: str, settings: Mapping[str, str], data: str) -> Any:
+        sessions.append(opened(work, name, settings, data))
+        return sessions[-1]
+
+    def strike(moment: Moment, victims: tuple[Victim, ...], work: Work) -> tuple[str, ...]:
+        deadline = time.monotonic() + _SECONDS
+        while time.monotonic() < deadline:
+            active = {s.id for s in sessions[-1].stages(moment.group) or () if s.is_active}
+            if active and moment.stage.id not in active:
+                break
+            time.sleep(_NAP)
+        time.sleep(_BEYOND)
+        return carry_out(moment, victims, work)
+
+    target.open_session, target.strike = open_session, strike  # type: ignore[method-assign]
 
 
 def strike_others_too(context: Context) -> None:

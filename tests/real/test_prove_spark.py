@@ -18,11 +18,15 @@ CHOSEN = [
     "dropped-partition",
     "doubled-rows",
     "one-attempt",
+    "complete-anyway",
     "hit-nothing",
+    "hit-next-stage",
     "other-scale",
     "noticed-late",
+    "late-driver",
     "last-worker",
     "kill-executor",
+    "kill-driver",
 ]
 """Of every group at least one; `muster prove spark` has them all."""
 
