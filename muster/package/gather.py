@@ -205,12 +205,13 @@ class _Bringing:
         if path is None or durable.sha256_of(path) != digest:
             why = self.absent.get(key, "it is not the package that was logged")
             raise EvidenceError(
-                f"the package before, {key}, cannot be had: {why}", "give a period, or find out who changed the store"
+                f"the package before, {key}, cannot be had: {why}",
+                "put it back from a copy; `muster evidence audit` says what became of it",
             )
-        predicate = read_package(path)
+        package = read_package(path)
         path.unlink()
-        until = datetime.fromisoformat(predicate["period"]["until"])
-        return Previous(str(said["name"]), digest, until, int(predicate["head"]["size"]))
+        until = datetime.fromisoformat(package.predicate["period"]["until"])
+        return Previous(str(said["name"]), digest, until, int(package.predicate["head"]["size"]), package.open)
 
     def receipts(self, log: Log) -> dict[str, bytes]:
         """The put receipts, by the key of their bundle."""

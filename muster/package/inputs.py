@@ -22,6 +22,15 @@ LINK_ABOVE = 64 << 20
 
 
 @dataclass(frozen=True)
+class OpenSlot:
+    """A due time that was open in the package before, and until when a run could claim it, if that was told."""
+
+    plan: str
+    at: datetime
+    claimable_until: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Previous:
     """The package before: its name, its SHA-256 (hex), where its period ended, and the size of its head."""
 
@@ -29,6 +38,8 @@ class Previous:
     sha256: str
     until: datetime
     size: int
+    open: tuple[OpenSlot, ...] = ()
+    """What it left open: the next package tells what became of it."""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from datetime import datetime
 from typing import Any, BinaryIO
 
 from evidence.errors import EvidenceError
+from evidence.slots import slot_key
 from evidence.statement import PredicateType, parse_object, utc
 from evidence.verify import Tree, leaf_hash, parse_checkpoint, parse_note
-from muster.package.inputs import Previous
+from muster.package.inputs import OpenSlot, Previous
 from muster.package.period import Period
 
 _ADVICE = "read the log again, with its newest head"
@@ -84,6 +85,8 @@ class Log:
     """Plans that were run on demand before any slot of theirs was served."""
     plans: tuple[LoggedRecord, ...] = ()
     """Every statement about a plan, in the order of the log."""
+    unserved: tuple[OpenSlot, ...] = ()
+    """What was open in the package before, and has no entry by now."""
 
 
 def copy_log(
@@ -124,6 +127,8 @@ class _Walk:
         self._passed: dict[str, datetime] = {}
         self._first: dict[str, LoggedRun] = {}
         self._plans: list[LoggedRecord] = []
+        self._awaited = {slot_key(one.plan, one.at): one for one in previous.open} if previous else {}
+        self._served: set[str] = set()
 
     def look_at(self, index: int, content: bytes) -> None:
         fields = parse_object(content) or {}
@@ -144,10 +149,13 @@ class _Walk:
             origin, size, root, began_at, made_at, in_order(self._runs), in_order(self._late),
             self._before, self._after, self._passed,
             frozenset(plan for plan, run in self._first.items() if run.slot is None), tuple(self._plans),
+            tuple(one for slot, one in self._awaited.items() if slot not in self._served),
         )  # fmt: skip
 
     def _sort_in(self, run: LoggedRun) -> None:
         self._first[run.plan] = min(self._first.get(run.plan, run), run, key=lambda each: each.at)
+        if run.slot in self._awaited:
+            self._served.add(run.slot)
         if run.at in self._period:
             self._runs.append(run)
         elif run.at < self._period.start:
@@ -155,8 +163,11 @@ class _Walk:
         elif run.slot and (run.plan not in self._after or run.at < self._after[run.plan].at):
             self._after[run.plan] = run
 
+    def _is_late(self, run: LoggedRun, previous: Previous) -> bool:
+        return run.index >= previous.size and (run.at < previous.until or run.slot in self._served)
+
     def _note_earlier(self, run: LoggedRun) -> None:
-        if self._previous and run.index >= self._previous.size and run.at < self._previous.until:
+        if self._previous and self._is_late(run, self._previous):
             self._late.append(run)
         if run.slot and (run.plan not in self._before or run.at > self._before[run.plan].at):
             self._before[run.plan] = run

@@ -60,6 +60,7 @@ def make_package(inputs: PackageInputs, signer: "Signer", destination: Path) -> 
             info={
                 "Bag-Software-Agent": f"Muster {inputs.muster}",
                 "Bagging-Date": f"{log.made_at:%Y-%m-%d}",
+                "Bundle-Format": "2",
                 "Period": f"{written(inputs.period.start)}/{written(inputs.period.end)}",
             },
             predicate_type=PredicateType.PACKAGE,

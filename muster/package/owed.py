@@ -41,10 +41,14 @@ def owed(marks: Sequence[Mark], period: Period, made_at: datetime) -> Iterator[M
             yield from (Mark(tick, earlier.cadence) for tick in _between(earlier.cadence, later.cadence, start, end))
 
 
-def is_open(slot: Mark, made_at: datetime) -> bool:
+def claimable_until(slot: Mark) -> datetime:
+    """Until when a run may claim a due time: none may in a blackout."""
+    return slot.at if blackout_at(slot.cadence, slot.at) else claim_deadline(slot.cadence, slot.at)
+
+
+def is_open(claimable: datetime, made_at: datetime) -> bool:
     """Whether a due time without a record may still get one in time: it can be run, or its record is on its way."""
-    over = slot.at if blackout_at(slot.cadence, slot.at) else claim_deadline(slot.cadence, slot.at)
-    return made_at < over + SETTLED_AFTER
+    return made_at < claimable + SETTLED_AFTER
 
 
 def _between(old: Cadence, new: Cadence, after: datetime, before: datetime) -> Iterator[datetime]:

@@ -1,12 +1,13 @@
 """The population: every due time of a period with what became of it, the ones without a record too.
 
 Promises: every run that was logged for the period is one row, and every owed due time without one is a row that says
-`unsealed`; nothing is left out; a period without rows says that it is empty.
+`unsealed`; what was open in the package before is told again until it has a record or is a gap; nothing is left out; a
+period without rows says that it is empty.
 Source: docs/evidence-format.md, "The package".
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -18,8 +19,9 @@ from muster.cadence.spec import Cadence
 from muster.cadence.wording import words_of
 from muster.cards import PlanCard
 from muster.ledger.standing import Standing
+from muster.package.inputs import OpenSlot
 from muster.package.log import Log, LoggedRun, written
-from muster.package.owed import Mark, is_open, owed
+from muster.package.owed import Mark, claimable_until, owed
 from muster.package.period import Period
 from muster.package.rows import OPEN, Row, Several, in_order, row_of, row_without_record
 from muster.package.sealed import Reading, cadence_in
@@ -28,6 +30,7 @@ from muster.quantity import count_of
 SCHEMA = "muster.population/1"
 LOG, LEDGER = "log", "ledger"
 """Whose word it is when a plan began and ended: the log's is signed, and was entered when its entry says."""
+LEFT_OPEN = "it was open in the package before"
 _INSTANT = timedelta(microseconds=1)
 
 
@@ -84,6 +87,8 @@ class Population:
     open: tuple[Row, ...]
     late: tuple[Row, ...]
     """Sealed since the package before, of an earlier period."""
+    carried: tuple[Row, ...]
+    """Left open by the package before, of another period, and still without a record: open, or gaps."""
     plans: tuple[PlanAccount, ...]
 
     @cached_property
@@ -93,8 +98,8 @@ class Population:
 
     @cached_property
     def gaps(self) -> tuple[Row, ...]:
-        """Due times without a record."""
-        return tuple(row for row in self.rows if row.is_gap)
+        """Due times without a record, carried ones too."""
+        return tuple(row for row in (*self.rows, *self.carried) if row.is_gap)
 
     @cached_property
     def troubled(self) -> tuple[Row, ...]:
@@ -104,20 +109,23 @@ class Population:
     @property
     def says(self) -> str:
         """The whole in one sentence."""
-        if not self.rows:
-            return "The period is empty: no drill was due in it, and none was run."
         passed = sum(row.passed for row in self.rows)
         slots = count_of(len(self.rows), "slot and run", "slots and runs")
         told = f"{passed:,} of {slots} of the period passed"
+        if not self.rows:
+            told = "The period is empty: no drill was due in it, and none was run"
+        gaps, carried = sum(row.is_gap for row in self.rows), sum(row.is_gap for row in self.carried)
         bad = [
-            (len(self.gaps), "has no sealed record", "have no sealed record"),
+            (gaps, "has no sealed record", "have no sealed record"),
             (sum(row in self.rows for row in self.troubled), "cannot be relied on", "cannot be relied on"),
+            (carried, "that was open before has no sealed record", "that were open before have no sealed record"),
         ]
         return "; ".join([told, *(count_of(count, one, many) for count, one, many in bad if count)]) + "."
 
     def as_json(self) -> dict[str, Any]:
         """The document `population.json`; its rows are an iterator."""
         return {
+            "carried": (row.as_json() for row in self.carried),
             "counts": dict(self.counts),
             "from": written(self.period.start),
             "late": (row.as_json() for row in self.late),
@@ -154,11 +162,18 @@ def build_population(
         by_plan[run.plan].append(row_of(run, readings, several))
     cards, known = {card.name: card for card in plans}, {standing.plan: standing for standing in standings}
     rows: list[Row] = []
+    carried: list[Row] = []
     accounts = []
+    left: dict[str, list[OpenSlot]] = defaultdict(list)
+    for slot in log.unserved:
+        left[slot.plan].append(slot)
     around = log.before.keys() & log.after.keys()
-    for name in sorted(by_plan.keys() | cards.keys() | known.keys() | statements.keys() | around):
+    for name in sorted(by_plan.keys() | cards.keys() | known.keys() | statements.keys() | around | left.keys()):
         part = _OfPlan(name, cards.get(name), known.get(name), by_plan.get(name, []), statements.get(name, ()))
         found = [*part.rows, *part.without_record(log, readings, period, as_of)]
+        still = list(part.left_open(left.get(name, ()), {row.scheduled_at for row in found}, as_of))
+        found += (row for row in still if row.at in period)
+        carried += (row for row in still if row.at not in period)
         accounts.append(part.account(found))
         rows += found
     return Population(
@@ -168,6 +183,7 @@ def build_population(
         rows=in_order(row for row in rows if row.outcome != OPEN),
         open=in_order(row for row in rows if row.outcome == OPEN),
         late=late,
+        carried=in_order(carried),
         plans=tuple(accounts),
     )
 
@@ -191,7 +207,17 @@ class _OfPlan:
         for marks in self._spans(log, readings, as_of):
             for slot in owed(marks, period, as_of):
                 if slot.at not in taken:
-                    yield row_without_record(self.name, slot.at, is_open=is_open(slot, as_of))
+                    yield row_without_record(self.name, slot.at, claimable_until(slot), as_of)
+
+    def left_open(
+        self, slots: Iterable[OpenSlot], taken: Collection[datetime | None], as_of: datetime
+    ) -> Iterator[Row]:
+        """What the package before left open and has no entry, if it is not told yet. Old ones do not say until when."""
+        for slot in slots:
+            if slot.at not in taken:
+                cadence = self._cadence
+                claimable = slot.claimable_until or (claimable_until(Mark(slot.at, cadence)) if cadence else slot.at)
+                yield row_without_record(self.name, slot.at, claimable, as_of, (LEFT_OPEN,))
 
     def account(self, rows: Iterable[Row]) -> PlanAccount:
         """The plan in short."""

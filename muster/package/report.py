@@ -42,7 +42,7 @@ def build_report(contents: Contents) -> Document:
         kind=f"release package {contents.release}",
         name=contents.name,
         heading=_heading(contents),
-        tone=_tone(population.rows),
+        tone=_tone((*population.rows, *population.gaps)),
         sentences=tuple(_sentences(contents)),
         when=f"{_span(contents)} · as of {minute(population.made_at)}, when the newest of"
         f" {count_of(contents.log.size, 'entry', 'entries')} was logged",
@@ -101,7 +101,7 @@ def _sentences(contents: Contents) -> Iterator[str]:
 def _sections(contents: Contents) -> Iterator[Section | None]:
     population = contents.population
     yield _wrong(contents)
-    yield _open(population.open)
+    yield _open([*(row for row in population.carried if row.outcome == OPEN), *population.open])
     yield _not_passed(population.rows)
     yield _waivers([row for row in population.rows if row.outcome == Outcome.WAIVED])
     yield _late(population.late)
@@ -142,7 +142,7 @@ def _open(rows: Sequence[Row]) -> Section | None:
     if not rows:
         return None
     table = _table((Column("Due, UTC", 30), Column("Plan", 70)), [(_due(row), Cell(row.plan)) for row in rows])
-    said = "These could still be run or recorded when the package was made; a later package tells how they ended."
+    said = "These could still be run or recorded when the package was made; the next package tells how they ended."
     return Section("open", "Not over yet", (said,), table=table, note=_beyond(rows))
 
 

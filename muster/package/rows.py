@@ -7,13 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from evidence.slots import slot_key
 from muster.cadence.spec import Cadence
 from muster.cadence.ticks import next_tick
 from muster.package.log import LoggedRun, written
-from muster.package.owed import SETTLED_AFTER
+from muster.package.owed import SETTLED_AFTER, is_open
 from muster.package.sealed import Reading, SealedRun, Waiver
 from muster.quantity import format_seconds
 from muster.verdict import Outcome
@@ -45,6 +46,8 @@ class Row:
     problems: tuple[str, ...] = ()
     """Why it shows nothing, whatever its outcome."""
     remarks: tuple[str, ...] = ()
+    claimable_until: datetime | None = None
+    """Of an open one: until when a run may claim it."""
 
     @property
     def index(self) -> int | None:
@@ -79,7 +82,8 @@ class Row:
     def as_json(self) -> dict[str, Any]:
         """As `population.json` has it."""
         waiver = self.waiver
-        return {
+        claimable = {"claimableUntil": written(self.claimable_until)} if self.claimable_until else {}
+        return claimable | {
             "bundle": self.entry.bundle if self.entry else None,
             "endedAt": _or_null(self.sealed.ended_at if self.sealed else None),
             "entry": self.index,
@@ -134,10 +138,14 @@ def row_of(run: LoggedRun, readings: Mapping[str, Reading], several: Several) ->
     )
 
 
-def row_without_record(plan: str, at: datetime, *, is_open: bool) -> Row:
-    """The row of a due time for which the log has no entry."""
-    outcome, problems = (OPEN, ()) if is_open else (UNSEALED, (NO_RECORD,))
-    return Row(plan, at, at, slot_key(plan, at), outcome, is_due=True, problems=problems)
+def row_without_record(
+    plan: str, at: datetime, claimable: datetime, as_of: datetime, remarks: tuple[str, ...] = ()
+) -> Row:
+    """The row of a due time for which the log has no entry: open, or a gap."""
+    row = partial(Row, plan, at, at, slot_key(plan, at), is_due=True, remarks=remarks)
+    if is_open(claimable, as_of):
+        return row(outcome=OPEN, claimable_until=claimable)
+    return row(outcome=UNSEALED, problems=(NO_RECORD,))
 
 
 def in_order(rows: Iterable[Row]) -> tuple[Row, ...]:

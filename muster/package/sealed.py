@@ -21,11 +21,13 @@ from evidence.statement import PredicateType, parse_object, predicate_of
 from evidence.verify import PACKAGE_LIMITS, ArchiveDamaged, Limits, Member, read_archive
 from muster.cadence.spec import RECORDED, Cadence
 from muster.cadence.ticks import next_tick
+from muster.package.inputs import OpenSlot
 from muster.package.log import LoggedRun, written
 from muster.verdict import Verdict
 
 _JOURNAL = f"{bag.PAYLOAD}journal.jsonl"
 _SUMMARY = f"{bag.PAYLOAD}summary.json"
+_POPULATION = f"{bag.PAYLOAD}population.json"
 _LIMITS = Limits()
 _ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 _MOST_AGAINST = 20
@@ -110,17 +112,38 @@ def read_bundle(path: Path, logged: LoggedRun) -> Reading:
     return _judge(parts, logged)
 
 
-def read_package(path: Path) -> Mapping[str, Any]:
-    """What the seal of a package says. Raises `EvidenceError` when it is none. Who sealed it is not looked at."""
+@dataclass(frozen=True)
+class SealedPackage:
+    """What the seal of a package says, and which due times it left open."""
+
+    predicate: Mapping[str, Any]
+    open: tuple[OpenSlot, ...]
+
+
+def read_package(path: Path) -> SealedPackage:
+    """Read a package. Raises `EvidenceError` when it is none. Who sealed it is not looked at."""
     try:
         with path.open("rb") as source:
-            opened = open_envelope(_read_parts(source, PACKAGE_LIMITS).envelope)
+            parts = _read_parts(source, PACKAGE_LIMITS, is_package=True)
     except ArchiveDamaged as damage:
         raise EvidenceError(f"{path.name} is damaged: {damage}", "find out who changed it") from damage
+    opened = open_envelope(parts.envelope)
     predicate = predicate_of(opened.payload, PredicateType.PACKAGE) if opened else None
-    if predicate is None:
+    left = _left_open(parts.population)
+    if predicate is None or left is None:
         raise EvidenceError(f"{path.name} is no package", "find out who put it there")
-    return predicate
+    return SealedPackage(predicate, left)
+
+
+def _left_open(content: bytes) -> tuple[OpenSlot, ...] | None:
+    """What is open there, of its period or carried; `None` where the population cannot be read."""
+    population = parse_object(content)
+    if population is None:
+        return None
+    told = (*_list(population.get("carried")), *_list(population.get("open")))
+    rows = (row for row in map(_object, told) if row.get("outcome") == "open")
+    found = ((_text(row.get("plan")), _moment(row.get("scheduledAt")), row.get("claimableUntil")) for row in rows)
+    return tuple(OpenSlot(plan, at, _moment(until)) for plan, at, until in found if at)
 
 
 class _Hashed:
@@ -145,15 +168,18 @@ class _Parts:
     envelope: bytes = b""
     opening: bytes = b""
     summary: bytes = b""
+    population: bytes = b""
 
 
-def _read_parts(source: Any, limits: Limits) -> _Parts:
+def _read_parts(source: Any, limits: Limits, *, is_package: bool = False) -> _Parts:
     parts = _Parts()
-    take: Mapping[str, Callable[[Member], None]] = {
+    take: dict[str, Callable[[Member], None]] = {
         bag.ENVELOPE: lambda member: setattr(parts, "envelope", _whole(member)),
         _JOURNAL: lambda member: setattr(parts, "opening", _first_line(member.pieces)),
         _SUMMARY: lambda member: setattr(parts, "summary", _whole(member)),
     }
+    if is_package:  # an older one may be larger than what is sealed now
+        take[_POPULATION] = lambda member: setattr(parts, "population", b"".join(member.pieces))
     for member in read_archive(source, limits):
         _, _, name = member.name.partition("/")
         take.get(name, _pass_over)(member)

@@ -11,24 +11,28 @@ import pytest
 from package_paper import AUGUST, JULY, MONTHLY, OCTOBER, PROOF, SEPTEMBER, Paper, alert, at, look, standing
 from test_package_making import files_of, told
 
-from evidence.bundle import Sealed
+from evidence.bundle import Sealed, seal
 from evidence.errors import EvidenceError, StoreUnreachable
 from evidence.keyring import Action
 from evidence.keys import ensure_key_pair, load_signer, public_key_of
 from evidence.notary import Hands, Notary
 from evidence.outbox import Outbox
 from evidence.plans import PlanEvent, PlanStatement
-from evidence.statement import PredicateType
+from evidence.slots import slot_key
+from evidence.statement import PredicateType, canonical
 from evidence.stores import DirectoryStore
 from evidence.vault import Vault
-from evidence.verify import verify
+from evidence.verify import Given, Report, check, load_key
 from muster.ledger.rows import Alert, Look, Proof
 from muster.ledger.standing import Standing
 from muster.package.gather import Sources, gather, package_name
+from muster.package.inputs import OpenSlot
 from muster.package.period import Period, parse_period
 from muster.package.releasing import package_release
+from muster.package.sealed import read_package
 from muster.withholding import Withholder
 
+AUGUST_SLOT = slot_key("orders", AUGUST)
 Q3, Q4 = parse_period("2026-Q3"), parse_period("2026-Q4")
 
 
@@ -86,6 +90,11 @@ class Estate:
         self.enter(key, self.paper.bundles[key], due + timedelta(minutes=20))
         return key
 
+    def enter_on_demand(self, moment: datetime) -> None:
+        """Let the log go on by a run that serves no slot."""
+        key = self.paper.run("billing", moment, on_demand=True)
+        self.enter(key, self.paper.bundles[key], moment + timedelta(minutes=20))
+
     def enter(self, key: str, path: Path, moment: datetime) -> None:
         from evidence import durable
 
@@ -107,6 +116,10 @@ class Estate:
         sealed = self.package(release, period)
         self.enter(f"packages/{sealed.path.name}", sealed.path, self.now + timedelta(minutes=1))
         return sealed
+
+
+def verify(package: Path, pinned: Path, before: Path | None = None) -> Report:
+    return check(package, Given(load_key(pinned), before=before))
 
 
 @pytest.fixture
@@ -169,6 +182,69 @@ def test_every_outcome_and_late_records_pass_where_they_are_told_truly(estate: E
     for sealed in (first, second):
         report = verify(sealed.path, estate.pinned)
         assert [proof for proof in report.proofs if proof.ok is False] == []
+
+
+def open_when_published(estate: Estate) -> Sealed:
+    """A package of all until August's slot, which is not over."""
+    estate.run("orders", JULY)
+    estate.ledger.clock = AUGUST + timedelta(hours=2)
+    estate.enter_on_demand(AUGUST + timedelta(hours=1))
+    first = estate.publish("v1.4.0", None)
+    (row,) = told(files_of(first.path), "population.json")["open"]
+    assert (row["scheduledAt"], row["claimableUntil"]) == ("2026-08-01T03:00:00Z", "2026-09-01T03:00:00Z")
+    return first
+
+
+def test_a_slot_that_was_open_in_the_package_before_and_never_sealed_is_a_gap_of_the_next(estate: Estate) -> None:
+    open_when_published(estate)
+    estate.run("orders", SEPTEMBER)
+    estate.ledger.clock = SEPTEMBER + timedelta(days=2)
+    second = estate.package("v1.5.0", None)
+    files = files_of(second.path)
+    (row,) = told(files, "population.json")["carried"]
+    assert (row["scheduledAt"], row["outcome"], row["slot"]) == ("2026-08-01T03:00:00Z", "unsealed", AUGUST_SLOT)
+    assert "2026-08-01 03:00" in files["data/report.html"].decode()
+
+
+def test_a_slot_that_was_open_in_the_package_before_and_sealed_since_passes_as_late(estate: Estate) -> None:
+    first = open_when_published(estate)
+    estate.run("orders", AUGUST)
+    estate.run("orders", SEPTEMBER)
+    estate.ledger.clock = SEPTEMBER + timedelta(days=2)
+    second = estate.package("v1.5.0", None)
+    population = told(files_of(second.path), "population.json")
+    assert population["carried"] == []
+    assert [row["scheduledAt"] for row in population["late"]] == ["2026-08-01T03:00:00Z"]
+    assert verify(second.path, estate.pinned, first.path).verdict == "pass"
+
+
+def test_a_slot_that_stays_open_over_two_packages_is_told_by_both_and_by_the_third(estate: Estate) -> None:
+    first = open_when_published(estate)
+    estate.enter_on_demand(AUGUST + timedelta(days=10))
+    estate.ledger.clock = AUGUST + timedelta(days=10, hours=2)
+    second = estate.publish("v1.5.0", None)
+    (row,) = told(files_of(second.path), "population.json")["carried"]
+    assert (row["scheduledAt"], row["remarks"]) == ("2026-08-01T03:00:00Z", ["it was open in the package before"])
+    assert verify(second.path, estate.pinned, first.path).verdict == "pass"
+    estate.run("orders", SEPTEMBER)
+    estate.ledger.clock = SEPTEMBER + timedelta(days=2)
+    third = estate.package("v1.6.0", None)
+    carried = told(files_of(third.path), "population.json")["carried"]
+    assert [(row["scheduledAt"], row["outcome"]) for row in carried] == [("2026-08-01T03:00:00Z", "unsealed")]
+
+
+def test_a_package_of_an_older_version_may_be_the_one_before(tmp_path: Path, estate: Estate) -> None:
+    """It does not say until when its open slots can be claimed."""
+    golden = read_package(Path("tests/golden/v2/golden-2026-Q4.tar.gz"))
+    assert (golden.predicate["name"], golden.open) == ("golden-2026-Q4", ())
+    row = {"entry": None, "outcome": "open", "plan": "orders", "scheduledAt": "2026-08-01T03:00:00Z"}
+    members: dict[str, Path | bytes] = {"population.json": canonical({"late": [], "open": [row], "slots": []})}
+    path = tmp_path / "old.tar.gz"
+    seal(members, {"name": "old"}, estate.paper.signer, path, {}, PredicateType.PACKAGE)
+    assert read_package(path).open == (OpenSlot("orders", AUGUST),)
+    seal({"a": b""}, {"name": "old"}, estate.paper.signer, path, {}, PredicateType.PACKAGE)
+    with pytest.raises(EvidenceError, match="no package"):
+        read_package(path)
 
 
 def test_without_a_period_it_goes_on_from_the_package_before(estate: Estate) -> None:

@@ -15,10 +15,10 @@ from package_paper import AUGUST, DUE, JULY, MONTHLY, OCTOBER, Q3, SEPTEMBER, SI
 from evidence.errors import EvidenceError
 from muster.cadence.spec import Blackout, Cadence
 from muster.cadence.ticks import ticks_between
-from muster.package.inputs import PackageInputs, Previous
+from muster.package.inputs import OpenSlot, PackageInputs, Previous
 from muster.package.jsonfile import pieces
 from muster.package.log import copy_log
-from muster.package.owed import Mark, is_open, owed
+from muster.package.owed import Mark, claimable_until, is_open, owed
 from muster.package.period import parse_period
 from muster.package.population import Population, build_population
 from muster.package.rows import NO_RECORD
@@ -263,11 +263,99 @@ def test_a_plan_that_was_first_run_on_demand_owes_nothing_before_its_first_slot(
 
 
 def test_an_open_slot_is_over_a_day_after_its_deadline() -> None:
-    slot = Mark(AUGUST, MONTHLY)
-    assert is_open(slot, SEPTEMBER + timedelta(hours=23))
-    assert not is_open(slot, SEPTEMBER + timedelta(days=1))
+    claimable = claimable_until(Mark(AUGUST, MONTHLY))
+    assert claimable == SEPTEMBER
+    assert is_open(claimable, SEPTEMBER + timedelta(hours=23))
+    assert not is_open(claimable, SEPTEMBER + timedelta(days=1))
     frozen = Cadence(cron="0 3 1 * *", blackouts=(blackout("2026-07-30", "2026-08-20"),))
-    assert not is_open(Mark(AUGUST, frozen), AUGUST + timedelta(days=1))
+    assert claimable_until(Mark(AUGUST, frozen)) == AUGUST
+
+
+def test_an_open_slot_says_until_when_it_can_be_claimed_and_no_other_row_does(paper: Paper) -> None:
+    for due in DUE[:6]:
+        paper.run("orders", due)
+    paper.run("billing", SEPTEMBER + timedelta(hours=1), on_demand=True)
+    rows = population_of(of_plan(paper, "orders")).as_json()
+    assert [row["claimableUntil"] for row in rows["open"]] == ["2026-09-01T03:00:00Z", "2026-10-01T03:00:00Z"]
+    told = list(rows["slots"])
+    assert told
+    assert not any("claimableUntil" in row for row in told)
+
+
+def left_open(*slots: OpenSlot) -> Previous:
+    """The package before was made on 2 August, of what was due until then."""
+    return Previous("v1.3.0", "0" * 64, until=at("2026-08-02"), size=6, open=slots)
+
+
+AUTUMN = parse_period("2026-Q4")
+
+
+def after_the_package_before(paper: Paper, *slots: OpenSlot, **changes: Any) -> Population:
+    """The quarter after, of a log that goes on by another plan."""
+    paper.run("billing", at("2026-11-20"), on_demand=True)
+    usual = {"period": AUTUMN, "previous": left_open(*slots)}
+    return population_of(paper.inputs(**(usual | changes)))
+
+
+def test_what_the_package_before_left_open_and_nobody_sealed_is_a_gap_in_the_next(paper: Paper) -> None:
+    for due in DUE[:6]:
+        paper.run("orders", due)
+    population = after_the_package_before(paper, OpenSlot("orders", AUGUST, SEPTEMBER))
+    (gap,) = population.gaps
+    assert (gap.plan, gap.at, gap.outcome, gap.problems) == ("orders", AUGUST, "unsealed", (NO_RECORD,))
+    assert gap.remarks == ("it was open in the package before",)
+    assert (gap in population.carried, gap in population.rows) == (True, False)
+    assert population.says == "1 of 1 slot and run of the period passed; 1 that was open before has no sealed record."
+    quiet = after_the_package_before(paper)
+    assert (quiet.gaps, quiet.carried) == ((), ())
+
+
+def test_what_the_package_before_left_open_and_was_sealed_since_is_told_as_late_alone(paper: Paper) -> None:
+    for due in DUE[:7]:
+        paper.run("orders", due)
+    population = after_the_package_before(paper, OpenSlot("orders", AUGUST, SEPTEMBER))
+    assert (population.gaps, population.carried) == ((), ())
+    assert [(row.at, row.outcome) for row in population.late] == [(AUGUST, "passed")]
+
+
+def test_what_the_package_before_left_open_stays_open_until_it_is_over(paper: Paper) -> None:
+    for due in DUE[:6]:
+        paper.run("orders", due)
+    until = at("2026-11-19T12:00")
+    first = after_the_package_before(paper, OpenSlot("orders", AUGUST, until))
+    (row,) = first.carried
+    assert (row.at, row.outcome, row.claimable_until, row.problems) == (AUGUST, "open", until, ())
+    assert first.gaps == ()
+    later = after_the_package_before(paper, OpenSlot("orders", AUGUST, until), as_of=until + timedelta(days=1))
+    assert [(row.at, row.outcome) for row in later.gaps] == [(AUGUST, "unsealed")]
+
+
+def test_what_the_package_before_left_open_in_the_period_itself_is_told_once(paper: Paper) -> None:
+    for due in DUE[:6]:
+        paper.run("orders", due)
+    plans = {"plans": [card("orders")], "standings": [standing("orders")], "period": Q3}
+    population = after_the_package_before(paper, OpenSlot("orders", AUGUST, SEPTEMBER), **plans)
+    assert [gap.at for gap in population.gaps] == [AUGUST, SEPTEMBER]
+    assert population.carried == ()
+
+
+def test_an_older_package_does_not_say_until_when_and_the_plan_does(paper: Paper) -> None:
+    for due in DUE[:6]:
+        paper.run("orders", due)
+    slot = OpenSlot("orders", at("2026-11-01T03:00"))
+    known = {"plans": [card("orders")], "standings": [standing("orders")], "period": Q3}
+    (row,) = after_the_package_before(paper, slot, **known).carried
+    assert (row.at, row.claimable_until) == (slot.at, at("2026-12-01T03:00"))
+    assert [gap.at for gap in after_the_package_before(paper, slot).gaps] == [slot.at], "nobody knows its cadence"
+
+
+def test_a_run_of_an_open_slot_is_told_though_its_time_is_of_no_package(paper: Paper) -> None:
+    """The package before was of an older quarter than the one before that, whose open slot it told again."""
+    for due in DUE[:7]:
+        paper.run("orders", due)
+    older = replace(left_open(OpenSlot("orders", AUGUST, SEPTEMBER)), until=at("2026-04-01"))
+    assert [row.at for row in after_the_package_before(paper, previous=older).late] == [AUGUST]
+    assert after_the_package_before(paper, previous=replace(older, open=())).late == ()
 
 
 def test_sealed_since_the_package_before_of_its_period_is_told_as_late(paper: Paper) -> None:

@@ -46,7 +46,7 @@ def package(settings: Settings, release: str, period: str, output: Path, *, as_j
             hide=desk.withholder(release),
         )
         made = package_release(sources, release, spoken, desk.signer, output)
-    place, said = made.path, read_package(made.path)
+    place, said = made.path, read_package(made.path).predicate
     key = f"packages/{place.name}"
     store.put(key, place, made.sha256)
     desk.notary(store).enter(key, place)  # anew: the log may have grown meanwhile
