@@ -1,8 +1,8 @@
 """What an event log says of a lap: its cost, its picture, and whether the fault landed where it was aimed. Pure.
 
 Promise: a fault has landed only when the log, which the drill does not write, holds what it must have caused, and the
-stage it was aimed at ran from the strike until the fault was there; where the stage ended meanwhile, what was seen must
-itself fall within it. Nothing of the kind in the log is "not seen", never "landed".
+stage it was aimed at ran from the strike until the fault was there; where the stage ended meanwhile, and of every kill,
+what was seen must itself fall within it. Nothing of the kind in the log is "not seen", never "landed".
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,6 +14,9 @@ from muster.spark.spec import Fault
 
 _COLUMNS = 120
 _SAID = 200
+_KILLS = frozenset({Fault.KILL_EXECUTOR, Fault.KILL_CACHED, Fault.KILL_WORKER, Fault.RESTART_WORKERS,
+                    Fault.OUT_OF_MEMORY})  # fmt: skip
+"""What ends executors at once: those who are asked to do so may have said that it is done before it is."""
 
 
 def measure(lap: Lap, logs: Sequence[Log]) -> LapMeasured:
@@ -129,12 +132,15 @@ def landing(struck: Struck, lap: Lap, logs: Sequence[Log], said: Sequence[str] =
     if ran is None:
         return _not_landed(struck, f"stage {struck.stage} did not run when it struck")
     found = sign_of(struck, lap, log, said)
-    is_sure = struck.done_ms is None or _holds(ran, struck.done_ms)
-    if not is_sure and not (found and _holds(ran, found.at_ms)):
-        words = f": {found.words}" if found else ""
-        return _not_landed(struck, f"stage {struck.stage} had ended before {struck.fault} was seen to be there{words}")
+    was_done_in_it = struck.done_ms is None or _holds(ran, struck.done_ms)
     if found is None:
-        return _not_landed(struck, f"the event log holds nothing of {struck.fault} after it struck")
+        why = f"the event log holds nothing of {struck.fault} after it struck"
+        return _not_landed(
+            struck, why if was_done_in_it else f"{why}, and stage {struck.stage} had ended before it was done"
+        )
+    is_seen_in_it = _holds(ran, found.at_ms)
+    if not is_seen_in_it and not (was_done_in_it and (struck.done_ms is None or struck.fault not in _KILLS)):
+        return _not_landed(struck, f"stage {struck.stage} had ended before this was seen: {found.words}")
     return Landing(
         lap=struck.lap,
         fault=struck.fault,

@@ -222,7 +222,9 @@ STRADDLING: list[tuple[str, Fault, list[Change], int | None, bool]] = [
     ("a slow hook, lost in the stage", Fault.KILL_EXECUTOR, [lost(KILLED, 2000), ends_after(3000)], SLOW, True),
     ("a slow hook, a late task of the stage", Fault.FREEZE_WORKER, [late(4, 5000), ends_after(5200)], SLOW, True),
     ("a slow hook that hit nothing", Fault.FREEZE_WORKER, [ends_after(3000)], SLOW, False),
-    ("a quick strike, noticed after the stage", Fault.KILL_WORKER, [lost(KILLED, 20_000), ends_after(3000)], 200, True),
+    ("a quick kill, lost in the next stage", Fault.KILL_WORKER, [lost(KILLED, 8000), ends_after(3000)], 200, False),
+    ("a quick kill, lost in the stage", Fault.KILL_WORKER, [lost(KILLED, 2900), ends_after(3000)], 200, True),
+    ("a quick cut, noticed after the stage", Fault.CUT_NETWORK, [lost(KILLED, 20_000), ends_after(3000)], 200, True),
     ("a journal that does not say", Fault.KILL_EXECUTOR, [lost(KILLED, 8900), ends_after(3000)], None, True),
     ("the stage fails under it and goes on", Fault.KILL_WORKER,
      [lost(KILLED, 8900), ends_after(3000, "FetchFailed"), lambda log: _again_at(log, 6000)], SLOW, True),
@@ -241,7 +243,7 @@ def test_a_fault_that_took_its_time_must_be_seen_in_the_stage_it_was_aimed_at(
 ) -> None:
     found = landing(struck(fault, took_ms=took_ms), LAP, [log_of(*changes)])
     assert found.landed is landed, (what, found)
-    assert landed or "stage 7 had ended before" in found.seen
+    assert landed or "stage 7 had ended before" in found.seen, found
 
 
 def test_a_task_that_was_begun_while_a_slow_hook_worked_is_hit_as_well() -> None:
