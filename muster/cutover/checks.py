@@ -7,7 +7,7 @@ planted fault by `muster prove cutover`.
 from itertools import pairwise
 
 from muster.course import nothing_is_left, steps_ended
-from muster.cutover.measuring import gap_of, gaps, handovers, reckoned
+from muster.cutover.measuring import broken_off, gap_of, gaps, handovers, reckoned
 from muster.cutover.observations import (
     ClockSeen,
     HomeSeen,
@@ -198,6 +198,10 @@ def gap_is_short(history: History, plan: Plan) -> Finding:
         return not_asked("gap", expected, "objectives.rto")
     if found is None:
         return unseen("gap", expected)
+    broken = broken_off(history)
+    if broken and found <= limit.total_seconds() and (broken.most is None or broken.most > limit.total_seconds()):
+        most = "nobody knows how long" if broken.most is None else f"up to {format_seconds(broken.most)}"
+        return unseen("gap", expected, f"a handover broke off in {broken.step}, and stood still for {most}")
     told = tuple(f"{words}: {seconds:.3f} s" for words, seconds in gaps(history))
     return judge("gap", found <= limit.total_seconds(), expected, f"{format_seconds(found)} at worst",
                  "see what the drain waited for", told)  # fmt: skip

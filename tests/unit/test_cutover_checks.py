@@ -297,7 +297,52 @@ def test_what_a_broken_cutover_did_not_come_to_is_never_a_pass(step: str) -> Non
          "guard", "histories"), "account",
     )  # fmt: skip
     for check, needed in needs.items():
-        assert found[check].verdict is (PASS if STEPS.index(needed) < reached else DARK), (check, found[check])
+        is_known = STEPS.index(needed) < reached and (check, step) != ("gap", "activate-back")  # it may have released
+        assert found[check].verdict is (PASS if is_known else DARK), (check, found[check])
+
+
+def stood_still(step: str, until: int, **more: Any) -> Finding:
+    """A rehearsal that broke off, and whose undo released the old one so many seconds after the survey."""
+    of = plan()
+    return findings(broken_off(of, step, ended=home(released_at=AT + until * SECOND), **more), of)["gap"]
+
+
+def test_a_handover_that_broke_off_is_in_the_gap_until_the_undo_released_somebody() -> None:
+    """The new one was held 160 seconds after the survey; the first handover took four seconds."""
+    long = stood_still("fence-back", 460)
+    assert (long.verdict, long.seen) == (FAIL, "5 m 00 s at worst")
+    assert "broken off in fence-back: 300.000 s" in long.detail
+    short = stood_still("fence-back", 170)
+    assert (short.verdict, short.seen) == (PASS, "10.0 s at worst")
+    assert stood_still("fence", 360).verdict is FAIL, "no other handover came to its end"
+
+
+@pytest.mark.parametrize("step", ["drain-back", "activate-back"])
+def test_of_one_that_may_not_have_stood_still_nothing_is_said_unless_it_was_short_in_any_case(step: str) -> None:
+    """It broke off in the step that holds, or in the one that releases: perhaps before, perhaps after."""
+    long = stood_still(step, 460)
+    assert (long.verdict, f"broke off in {step}" in long.seen) == (DARK, True)
+    assert long.advice
+    assert stood_still(step, 20).verdict is PASS
+
+
+def test_of_waves_that_broke_off_it_is_known_when_they_began_and_no_more() -> None:
+    of = plan()
+    ended = home(released_at=AT + 3600 * SECOND)
+    found = findings(broken_off(of, "waves", waves=True, ended=ended), of)["gap"]
+    assert (found.verdict, "broke off in waves" in found.seen) == (DARK, True)
+    alone = findings(broken_off(of, "waves", ended=ended), of)["gap"]
+    assert alone.verdict is PASS, "without waves there is nothing in that step"
+
+
+def test_whoever_had_them_all_along_was_never_held_or_began_in_the_step_that_releases() -> None:
+    of = plan()
+    never = findings(broken_off(of, "drain-back", ended=home(A)), of)["gap"]
+    assert (never.verdict, never.seen) == (PASS, "4.0 s at worst")
+    began = findings(broken_off(of, "activate-back", ended=home(A)), of)["gap"]
+    assert (began.verdict, "nobody knows how long" in began.seen) == (DARK, True)
+    unknown = findings(broken_off(of, "fence-back", ended=None), of)["gap"]
+    assert (unknown.verdict, "nobody knows how long" in unknown.seen) == (DARK, True)
 
 
 @pytest.mark.parametrize(("owner", "verdict"), [(A, PASS), (B, PASS), (None, FAIL)])
