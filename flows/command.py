@@ -16,7 +16,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from muster.cutover.claimline import read_claim
-from muster.guard import TICK, Grant, Guard, WhenAway
+from muster.guard import TICK, Grant, Guard, WhenAway, told
 from muster.ledger.claiming import DUPLICATE
 from muster.settings import Settings
 
@@ -50,7 +50,7 @@ def command(
         grant = guard.claim(schedule, tick)
     if not grant:
         return _refused(grant, own)
-    given |= {**({_HOLDER: own} if own else {}), TICK: tick.isoformat()}
+    given |= {**({_HOLDER: own} if own else {}), TICK: told(tick)}
     try:
         done = subprocess.run(
             ["/bin/sh", "-c", asked.work],

@@ -38,12 +38,14 @@ from muster.cutover.section import spec_of
 from muster.drill import Context
 from muster.errors import Refusal
 from muster.finding import Finding
-from muster.ledger import Ledger
+from muster.ledger import Ledger, open_ledger
 from muster.plan import Plan
 from tasks.handover import accounting, passing, settling
+from tasks.handover.fitness import faults_of, names_taken, untold_of
 from tasks.handover.scene import (
     active_of,
     claims_of,
+    copied,
     names_of,
     now_of,
     reach_of,
@@ -55,7 +57,7 @@ from tasks.handover.scene import (
 )
 from tasks.handover.shadowing import shadow
 from tasks.handover.ticking import assert_computable
-from tasks.handover.waves import tangle_of, waves_of
+from tasks.handover.waves import waves_of
 from tasks.targets.schedulable import Schedulable
 
 _SAMPLES = 6
@@ -77,9 +79,9 @@ def survey_schedulers(context: Context) -> Surveyed:
     if not active:
         raise Refusal("no active schedule is in the cut", "see `cutover.cut`: tags, owner and names must all hold")
     assert_computable(active, side_of(context, Side.A))
-    _assert_owned(context, [schedule.name for schedule in active])
-    if tangle := tangle_of(spec, inventory, {side: target.scheduler(side) for side in Side}):
-        raise Refusal(tangle, readiness.APART)
+    with claims_of(context) as ledger:
+        for fault in faults_of(spec, target, inventory, ledger):
+            raise Refusal(fault.words, fault.advice)
     return Surveyed(
         inventory=inventory,
         holders={side: target.holder(side) for side in Side},
@@ -87,18 +89,6 @@ def survey_schedulers(context: Context) -> Surveyed:
         waves=waves_of(spec, inventory),
         began=now_of(context),
     )
-
-
-def _assert_owned(context: Context, names: list[str]) -> None:
-    """Whoever else owns them is at work by right; an undo would give them back to it."""
-    holder = target_of(context).holder(Side.A)
-    with claims_of(context) as ledger:
-        owned = ledger.owners_of(names)
-    if strange := [tenure for tenure in owned.values() if tenure.holder != holder]:
-        raise Refusal(
-            f"{strange[0].schedule} is {strange[0].holder}'s by the ledger, not {holder}'s",
-            "hand over from whoever owns it, or find out who took it back without a cutover",
-        )
 
 
 def _see_clocks(context: Context, stage: str) -> None:
@@ -137,8 +127,7 @@ def translate(context: Context) -> Translated:
     """What the new scheduler cannot carry exactly, schedule by schedule."""
     spec, new = spec_of(context.plan), side_of(context, Side.B)
     jobs, schedules = translated(context)
-    by_name = {job.name: job for job in jobs}
-    found = [(s.name, words) for s in schedules for words in new.untold(by_name[s.job], s)]
+    found = untold_of(new, jobs, schedules, survey_of(context).holders[Side.B])
     found += [(unfit.name, unfit.reason) for unfit in survey_of(context).inventory.unfit]
     return Translated(
         schedules=len(schedules),
@@ -318,11 +307,12 @@ def ready(target: Schedulable, plan: Plan) -> tuple[Finding, ...]:
     """A harmless look: would the pair take a cutover now?"""
     target.identities()
     old, new, spec = target.scheduler(Side.A), target.scheduler(Side.B), spec_of(plan)
-    inventory = old.inventory(spec.cut)
-    told = {job.name: spec.told_of(job) for job in inventory.jobs}
-    untold = [(s.name, words) for s in inventory.schedules for words in new.untold(told[s.job], s)]
-    tangle = tangle_of(spec, inventory, {side: target.scheduler(side) for side in Side})
-    return readiness.findings_of(inventory, untold, spec, tangle)
+    inventory, holder = old.inventory(spec.cut), target.holder(Side.B)
+    jobs, schedules = copied(spec, inventory, holder)
+    untold = untold_of(new, jobs, schedules, holder)
+    with open_ledger(target.claims()) as ledger:
+        faults = faults_of(spec, target, inventory, ledger)
+    return readiness.findings_of(inventory, untold, spec, [*faults, *names_taken(new, jobs, schedules)])
 
 
 def _back(context: Context) -> NotAsked | None:

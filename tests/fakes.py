@@ -79,10 +79,14 @@ class FakeScheduler:
 
     # What it does
 
+    def objection(self, jobs: Sequence[Job], schedules: Sequence[Schedule], mark: str) -> str:
+        self._answer()
+        foreign = [j.name for j in jobs if j.name in self.jobs and self.marks.get(j.name) != mark]
+        return f"{self.name} has {foreign[0]} already" if foreign else ""
+
     def mirror(self, jobs: Sequence[Job], schedules: Sequence[Schedule], reach: Reach) -> None:
-        foreign = [j.name for j in jobs if j.name in self.jobs and self.marks.get(j.name) != reach.mark]
-        if foreign:
-            raise Refusal(f"{self.name} has {foreign[0]} already", "rename it")
+        if words := self.objection(jobs, schedules, reach.mark):
+            raise Refusal(words, "rename it")
         with self._order("mirror", reach):
             ours = {job.name for job in jobs}
             self.jobs.update({job.name: job for job in jobs})

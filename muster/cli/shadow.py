@@ -5,7 +5,6 @@ the cutover could begin.
 """
 
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -25,13 +24,18 @@ _SHOWN = 20
 
 
 def shadow_only(settings: Settings, plan: Plan, *, as_json: bool) -> int:
-    """Read both, translate, compare; 0 when every schedule would be carried and every due time be the same."""
+    """Read both, translate, compare; 0 when every schedule would be carried, every due time be the same, and nothing
+    else be refused.
+    """
     if plan.kind != "cutover":
         raise UsageError(f"plan {plan.name} is of kind {plan.kind!r}", "--shadow-only is for cutovers")
     from flows.registry import open_target
+    from muster.ledger import open_ledger
     from tasks.handover.shadowing import foresee
 
-    seen = foresee(open_target(plan.target, settings), plan, datetime.now(UTC))
+    target = open_target(plan.target, settings)
+    with open_ledger(target.claims()) as ledger:
+        seen = foresee(target, plan, ledger)
     if as_json:
         print(json.dumps(seen.model_dump(mode="json"), indent=2))
     else:
@@ -51,6 +55,8 @@ def _tell(seen: "Foreseen", console: Console) -> None:
     shadow = seen.shadow
     for line in shadow.differences:
         console.print(Text(f"differs: {line}", "red"))
+    for line in seen.refused:
+        console.print(Text(f"would be refused: {line}", "red"))
     console.print(
         f"{shadow.ticks:,} due times until {shadow.until:%Y-%m-%d} compared: {shadow.different + shadow.told_different}"
         f" differ. Nothing was touched, and nothing is on record.",

@@ -16,7 +16,10 @@ from muster.cutover.ownership import Side
 from muster.cutover.schedule import CalendarRule, Schedule, words_of
 from muster.cutover.section import spec_of
 from muster.cutover.spec import CutoverSpec
+from muster.ledger import Ledger
 from muster.plan import Plan
+from tasks.handover.fitness import faults_of, names_taken, untold_of
+from tasks.handover.scene import copied
 from tasks.handover.ticking import assert_computable
 from tasks.schedulers.scheduler import Scheduler
 from tasks.targets.schedulable import Schedulable
@@ -45,24 +48,31 @@ class Foreseen(BaseModel):
     new: str
     schedules: tuple[Ahead, ...]
     shadow: Shadowed
+    refused: tuple[str, ...] = ()
+    """What else a cutover would be refused for now: owners, claims, gates, names, clocks."""
     is_fit: bool
-    """Every schedule can be carried, or the plan accepts how it is not, and no due time differs."""
+    """Every schedule can be carried, or the plan accepts how it is not, no due time differs, nothing is refused."""
 
 
-def foresee(target: Schedulable, plan: Plan, now: datetime) -> Foreseen:
-    """Read both schedulers; what is compared is what a mirror would make."""
+def foresee(target: Schedulable, plan: Plan, ledger: Ledger) -> Foreseen:
+    """Read both schedulers and the ledger; what is compared is what a mirror would make."""
     spec, old, new = spec_of(plan), target.scheduler(Side.A), target.scheduler(Side.B)
     identities = target.identities()
     inventory = old.inventory(spec.cut)
     active = [schedule for schedule in inventory.schedules if schedule.active]
     assert_computable(active, old)
+    now, holder = ledger.now(), target.holder(Side.B)
+    jobs, schedules = copied(spec, inventory, holder)
     untold = {u.name: u.reason for u in inventory.unfit}
-    for schedule in inventory.schedules:
-        if words := new.untold(spec.told_of(inventory.job_of(schedule)), schedule):
-            untold[schedule.name] = "; ".join(words)
+    unaccepted = [words for words in untold.values() if not words.startswith(spec.accept)]
+    for name, words in untold_of(new, jobs, schedules, holder):
+        untold[name] = f"{untold[name]}; {words}" if name in untold else words
+        unaccepted += [] if words.startswith(spec.accept) else [words]
+    refused = [
+        fault.words for fault in (*faults_of(spec, target, inventory, ledger), *names_taken(new, jobs, schedules))
+    ]
     there = {s.name: carried for s in active if (carried := new.carried(s)) is not None}
     seen = shadow(spec, old, new, active, there, now)
-    unaccepted = [words for words in untold.values() if not words.startswith(spec.accept)]
     rows = [_row(schedule, old, untold.pop(schedule.name, ""), now) for schedule in inventory.schedules]
     rows += [Ahead(name=name, rule="", next=None, untold=reason) for name, reason in untold.items()]
     return Foreseen(
@@ -70,7 +80,8 @@ def foresee(target: Schedulable, plan: Plan, now: datetime) -> Foreseen:
         new=f"{target.holder(Side.B)} ({identities[Side.B].description})",
         schedules=tuple(rows),
         shadow=seen,
-        is_fit=bool(active) and not unaccepted and not seen.different and not seen.told_different,
+        refused=tuple(refused),
+        is_fit=bool(active) and not (unaccepted or refused or seen.different or seen.told_different),
     )
 
 

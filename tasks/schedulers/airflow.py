@@ -103,18 +103,22 @@ class AirflowScheduler:
         """Each DAG is held by itself."""
         return ""
 
-    def mirror(self, jobs: Sequence[Job], schedules: Sequence[Schedule], reach: Reach) -> None:  # noqa: ARG002
-        """DAGs of these names are there with these rules, paused; nobody can deploy them through the API."""
-        reach.seconds_left()
+    def objection(self, jobs: Sequence[Job], schedules: Sequence[Schedule], mark: str) -> str:  # noqa: ARG002
+        """DAGs that are not there, with their rules, paused."""
         now = self._api.clock() or datetime.now(UTC)
         faults = [
             fault
             for fault in _together(lambda one: rules.fault_for(one, self._details(one.job), now), schedules)
             if fault
         ]
-        if faults:
-            more = f", and {len(faults) - 5} more" if len(faults) > 5 else ""
-            raise Refusal(f"{self._api.url}: {'; '.join(faults[:5])}{more}", "deploy these DAGs first, paused")
+        more = f", and {len(faults) - 5} more" if len(faults) > 5 else ""
+        return f"{self._api.url}: {'; '.join(faults[:5])}{more}" if faults else ""
+
+    def mirror(self, jobs: Sequence[Job], schedules: Sequence[Schedule], reach: Reach) -> None:
+        """DAGs of these names are there with these rules, paused; nobody can deploy them through the API."""
+        reach.seconds_left()
+        if words := self.objection(jobs, schedules, reach.mark):
+            raise Refusal(words, "deploy these DAGs first, paused")
 
     def remove(self, jobs: Collection[str], reach: Reach) -> None:
         """DAGs stay: no mirror made them. Runs of the mark that nobody took up are gone."""

@@ -121,18 +121,31 @@ class Crontab:
         """Each line is held by itself."""
         return ""
 
-    def mirror(self, jobs: Sequence[Job], schedules: Sequence[Schedule], reach: Reach) -> None:
-        """A paragraph each. `Refusal` where there can be none, or what stands there is not ours."""
+    def objection(self, jobs: Sequence[Job], schedules: Sequence[Schedule], mark: str) -> str:
+        """What there can be no lines for, and what stands there and is not ours."""
+        try:
+            text, wanted = self._table.read(), self._wanted(jobs, schedules, mark)
+            self._refuse_unfinished(text)
+            if wanted:
+                with_mirror(text, self._spec.form, wanted, str(self._table))
+        except Refusal as refusal:
+            return refusal.message
+        return ""
+
+    def _wanted(self, jobs: Sequence[Job], schedules: Sequence[Schedule], mark: str) -> list[Entry]:
         by_name = {job.name: job for job in jobs}
         pairs = [(by_name[schedule.job], schedule) for schedule in schedules]
         for job, schedule in pairs:
             if found := obstacles(job, schedule, zone=self._zone, user=self._user_of(job)):
                 raise Refusal(f"cron cannot have {schedule.name}: {'; '.join(found)}", "change it, or leave it out")
-        wanted = [
-            entry_of(job, schedule, zone=self._zone, user=self._user_of(job) or "", mark=reach.mark)
+        return [
+            entry_of(job, schedule, zone=self._zone, user=self._user_of(job) or "", mark=mark)
             for job, schedule in pairs
         ]
-        if wanted:
+
+    def mirror(self, jobs: Sequence[Job], schedules: Sequence[Schedule], reach: Reach) -> None:
+        """A paragraph each. `Refusal` where there can be none, or what stands there is not ours."""
+        if wanted := self._wanted(jobs, schedules, reach.mark):
             self._change(lambda text: with_mirror(text, self._spec.form, wanted, str(self._table)), reach)
 
     def remove(self, jobs: Collection[str], reach: Reach) -> None:

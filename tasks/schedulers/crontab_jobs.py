@@ -109,7 +109,10 @@ def with_mirror(text: str, form: str, wanted: Sequence[Entry], where: str) -> st
     jobs = {entry.job for entry in wanted}
     foreign = sorted({e.job for e in present.values() if e.job in jobs and e.note.mark != wanted[0].note.mark})
     if foreign:
-        raise Refusal(f"{where} has {', '.join(foreign)} already, not made by this mirror", "rename one of the two")
+        raise Refusal(
+            f"{where} has {', '.join(foreign)} already, not made by this mirror",
+            "rename one of the two, or remove those lines: after a cutover for good they are the old ones, held",
+        )
     stale = [present[e.schedule] for e in wanted if e.schedule in present and not _alike(present[e.schedule], e)]
     lines = lines_of(text)
     for entry in stale:

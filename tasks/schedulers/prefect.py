@@ -98,14 +98,17 @@ class PrefectScheduler:
         """Its work pool, with the gate `pool`."""
         return str(job.own.get("work_pool_name") or "") if self._has_pools else ""
 
+    def objection(self, jobs: Sequence[Job], schedules: Sequence[Schedule], mark: str) -> str:  # noqa: ARG002
+        """A name that is taken: to create a deployment that exists would overwrite it."""
+        foreign = [k.job.name for k in self._reading.fresh(job.name for job in jobs) if k.mark != mark]
+        more = f", and {len(foreign) - 5} more" if len(foreign) > 5 else ""
+        named = f"{', '.join(foreign[:5])}{more}"
+        return f"{self._api.url} has deployments that no mirror of this run made: {named}" if foreign else ""
+
     def mirror(self, jobs: Sequence[Job], schedules: Sequence[Schedule], reach: Reach) -> None:
         """Deployments, paused; a pool that is not there is made, shut, and so is a queue."""
-        foreign = [k.job.name for k in self._reading.fresh(job.name for job in jobs) if k.mark != reach.mark]
-        if foreign:
-            raise Refusal(
-                f"{self._api.url} has deployments that no mirror of this run made: {', '.join(foreign[:5])}",
-                "rename or remove them, or hand over in the other direction",
-            )
+        if words := self.objection(jobs, schedules, reach.mark):
+            raise Refusal(words, "rename them, or remove them: after a cutover for good they are the old ones, at rest")
         self._acts.make_places(jobs, reach)
         flows = {
             name: self._api.post("flows/", {"name": name})["id"] for name in {forms.flow_of(job.name) for job in jobs}

@@ -62,6 +62,10 @@ class Scheduler(Protocol):
         when some of them are named and others are not. Empty: it is held by itself. Pure."""
         ...
 
+    def objection(self, jobs: Sequence[Job], schedules: Sequence[Schedule], mark: str) -> str:
+        """Why a mirror of this mark would be refused, in words; empty where it would not. Only asks."""
+        ...
+
     def mirror(self, jobs: Sequence[Job], schedules: Sequence[Schedule], reach: Reach) -> None:
         """They exist here, under the same names, held. One of a foreign mark that has such a name: `Refusal`."""
         ...

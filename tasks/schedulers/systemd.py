@@ -123,16 +123,28 @@ class Systemd:
         """Each timer is held by itself."""
         return ""
 
-    def mirror(self, jobs: Sequence[Job], schedules: Sequence[Schedule], reach: Reach) -> None:
-        """Two files each. `Refusal` where there can be none, or what stands there is not ours."""
+    def objection(self, jobs: Sequence[Job], schedules: Sequence[Schedule], mark: str) -> str:
+        """What there can be no files for, and what stands there and is not ours."""
+        try:
+            self._files(jobs, schedules, mark)
+        except Refusal as refusal:
+            return refusal.message
+        return ""
+
+    def _files(self, jobs: Sequence[Job], schedules: Sequence[Schedule], mark: str) -> dict[str, str]:
         by_name = {job.name: job for job in jobs}
         files: dict[str, str] = {}
         for schedule in schedules:
             job = by_name[schedule.job]
             if found := obstacles(job, schedule, self._zone):
                 raise Refusal(f"systemd cannot have {schedule.name}: {'; '.join(found)}", "change it, or leave it out")
-            files |= files_of(job, schedule, zone=self._zone, mark=reach.mark)
-        self._refuse_foreign(files, by_name, reach.mark)
+            files |= files_of(job, schedule, zone=self._zone, mark=mark)
+        self._refuse_foreign(files, by_name, mark)
+        return files
+
+    def mirror(self, jobs: Sequence[Job], schedules: Sequence[Schedule], reach: Reach) -> None:
+        """Two files each. `Refusal` where there can be none, or what stands there is not ours."""
+        files = self._files(jobs, schedules, reach.mark)
         reach.seconds_left()
         for name, text in files.items():
             self._write(self._spec.folder / name, text)

@@ -240,6 +240,19 @@ def test_a_name_that_is_taken_is_refused_and_nothing_is_touched(subject: Subject
     assert inventory(subject.empty) == there
 
 
+def test_what_a_mirror_would_be_refused_for_is_foreseen(subject: Subject, scheduler: Scheduler) -> None:
+    before, there = inventory(scheduler), inventory(subject.empty)
+    one = [(before.job_of(s), s) for s in before.schedules if s.name == subject.name("orders")]
+    jobs, wanted = [job for job, _ in one], [schedule for _, schedule in one]
+    words = scheduler.objection(jobs, wanted, "plan/run 9")
+    if "mirror" in subject.cannot:
+        assert "orders" in subject.empty.objection(jobs, wanted, "plan/run 9")
+    else:
+        assert "orders" in words
+        assert subject.empty.objection(jobs, wanted, "plan/run 9") == ""
+    assert (inventory(scheduler), inventory(subject.empty)) == (before, there)
+
+
 def test_nothing_is_taken_away_but_what_this_mirror_made(subject: Subject) -> None:
     if refused(subject, "mirror") or refused(subject, "remove"):
         return

@@ -45,7 +45,7 @@ def test_a_copied_line_claims_for_its_new_scheduler_and_works(ledger: Ledger, tm
     said = tmp_path / "said"
     done = run(ledger, f'muster tick orders --at minute -- echo "$DAY $MUSTER_HOLDER $MUSTER_TICK" > {said}')
     assert (done.type, done.name) == (StateType.COMPLETED, "Completed")
-    assert said.read_text() == f"monday prefect {AT.isoformat()}\n"
+    assert said.read_text() == "monday prefect 2026-11-26T02:30:00Z\n"
     assert claims(ledger) == [(AT, "prefect")]
 
 
