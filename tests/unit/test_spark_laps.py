@@ -12,7 +12,7 @@ import pytest
 
 from muster.spark.eventlog import ExecutorLife, Log, StageRun, Task
 from muster.spark.laps import landing, measure
-from muster.spark.observations import Lap, Question, Struck, Victim
+from muster.spark.observations import Lap, LapMeasured, Question, Struck, Victim
 from muster.spark.spec import Fault
 
 BEFORE, GROUP = "lap-1", "lap-2"
@@ -332,3 +332,10 @@ def test_whose_log_is_cut_or_missing_is_told() -> None:
     assert measure(LAP, [cut]).why_not_whole == "the event log of app-1 was cut"
     whole = measure(LAP, [log_of()])
     assert (whole.log_is_whole, whole.logs_cut, whole.logs_missing, whole.why_not_whole) == (True, (), (), "")
+
+
+def test_what_was_sealed_before_more_was_measured_is_still_read() -> None:
+    sealed = struck(Fault.KILL_EXECUTOR).model_dump(mode="json", exclude={"done_ms"})
+    assert Struck.model_validate(sealed).done_ms is None
+    told = measure(LAP, [log_of()]).model_dump(mode="json", exclude={"logs_cut", "logs_missing"})
+    assert LapMeasured.model_validate(told).logs_cut == ()
