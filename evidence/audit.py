@@ -12,7 +12,7 @@ Source: docs/evidence-format.md, "The store" and "Receipts".
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
@@ -94,6 +94,24 @@ class Audit:
     is_deep: bool
     entries: int = 0
     """Bundles that the log names."""
+    asked: tuple["Asked", ...] = field(default=(), compare=False, repr=False)
+    """What the store answered about each of those."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A bundle as its entry names it, its first receipt if it is the one that the entry names, and the store's answer.
+
+    `held` is the version that the receipt names, or without one the newest; `None` where the store has none such.
+    """
+
+    key: str
+    sha256: str
+    size: int
+    first: PutReceipt | None
+    held: Receipt | None
+    versions: int
+    delete_markers: int
 
 
 Place = tuple[str, str | None]
@@ -156,7 +174,8 @@ def audit(
         *_of_log(logged, read, chosen, held, listed),
     )
     bundles = len({one.key for one in listing if is_bundle(one.key)})
-    return Audit(findings, len(listing), bundles, len(receipts), deep, len(logged))
+    asked = tuple(_asked(store, listing, logged, chosen, held))
+    return Audit(findings, len(listing), bundles, len(receipts), deep, len(logged), asked)
 
 
 def judge(
@@ -265,6 +284,27 @@ def _of_log(
         elif (said.sha256, said.size) != (one.sha256, one.size):
             what = f"its receipt says SHA-256 {said.sha256}" if receipt else f"its SHA-256 is {said.sha256}"
             yield Finding(Fault.NOT_AS_LOGGED, one.key, said.version, f"{one.key}: {what}, {entry} names {one.sha256}")
+
+
+def _asked(
+    store: Store,
+    listing: Iterable[Version],
+    logged: Mapping[str, Logged],
+    chosen: Mapping[str, _Read],
+    held: Mapping[Place, Receipt | None],
+) -> Iterator[Asked]:
+    """What the store answered about each bundle of the log; of one that the listing leaves out it is asked anew."""
+    listed = defaultdict[str, list[bool]](list)
+    for version in listing:
+        listed[version.key].append(version.is_delete_marker)
+    for place, one in logged.items():
+        read = chosen.get(place)
+        receipt = read.receipt if read else None
+        asked_for = receipt.held.version if receipt else None
+        markers = listed[one.key] or [v.is_delete_marker for v in store.versions(one.key) if v.key == one.key]
+        first = receipt if read and read.digest == one.receipt else None
+        answer = held.get((one.key, asked_for))
+        yield Asked(one.key, one.sha256, one.size, first, answer, markers.count(False), markers.count(True))
 
 
 def _logged(entries: Callable[[], Iterable[Entry]]) -> tuple[dict[str, Logged], list[Finding]]:

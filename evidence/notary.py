@@ -118,6 +118,17 @@ class Notary:
         ((entry, _),) = self._enter([_Drafted(str(draft.fields["key"]), draft, self.now() - _CLOCKS)])
         return entry
 
+    def record_all(self, kind: PredicateType, said: Sequence[Said]) -> list[Entry]:
+        """As `record`, of many, up to `MOST_AT_ONCE` under one head. Cut short, those before are sealed and logged."""
+        entries: list[Entry] = []
+        for start in range(0, len(said), MOST_AT_ONCE):
+            self._size()
+            drafts = [self._kept(kind, *one) for one in said[start : start + MOST_AT_ONCE]]
+            since = self.now() - _CLOCKS
+            drafted = [_Drafted(str(draft.fields["key"]), draft, since) for draft in drafts]
+            entries += (entry for entry, _ in self._enter(drafted))
+        return entries
+
     def record_at(self, size: int, kind: PredicateType, said: Sequence[Said]) -> tuple[Entry, ...]:
         """As `record`, of several, as many as a batch takes; of none if the log has not `size` entries any more."""
         self._size()

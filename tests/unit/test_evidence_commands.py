@@ -12,8 +12,12 @@ from evidence import durable
 from evidence.bundle import Sealed, seal
 from evidence.keys import ensure_key_pair, load_signer
 from evidence.outbox import Outbox
+from evidence.statement import PredicateType
 from evidence.stores import open_store
 from muster.cli import invoke
+from muster.cli.options import settings
+from muster.clock import SystemClock
+from muster.notary.desk import Desk
 
 NOW = datetime(2026, 11, 26, 5, tzinfo=UTC)
 Run = Callable[..., str]
@@ -119,6 +123,30 @@ def test_a_healthy_store_has_no_findings_and_a_folder_is_not_worm(run: Run) -> N
     assert "may not be called WORM" in run("evidence", "probe", code=1)
     assert "probe of the store" in run("evidence", "ls")
     assert "hands out no links" in run("evidence", "link", "shop-1", "--to", "me", code=64)
+
+
+@pytest.mark.usefixtures("entered")
+def test_an_audit_that_is_sealed_is_told_and_caught_by_the_next_package(home: Path, run: Run) -> None:
+    assert "3 bundles, 0 of them worse than at first" in run("evidence", "audit", "--seal")
+    assert run("evidence", "ls").count("receipt asked for again") == 3
+    made = json.loads(run("evidence", "package", "--release", "v1", "--period", "2026-Q4", "--output", "out", "--json"))
+    assert "Verified" in run("verify", made["package"])
+    (home / "store" / "shop" / "shop-1.tar.gz").unlink()
+    told = json.loads(run("evidence", "audit", "--seal", "--json", code=1))
+    assert told["sealed"] == {"bundles": 4, "worse": 1, "over": 0}
+    assert "sealed" not in json.loads(run("evidence", "audit", "--json", code=1))
+    made = json.loads(run("evidence", "package", "--release", "v2", "--period", "2026-Q4", "--output", "out", "--json"))
+    assert "0 versions of what is written once" in run("verify", made["package"], code=1)
+
+
+@pytest.mark.usefixtures("entered")
+def test_every_kind_of_record_is_listed_in_words(home: Path, run: Run) -> None:
+    notary = Desk(settings(), SystemClock()).notary(open_store(str(home / "store")))
+    for kind in (PredicateType.PLAN, PredicateType.PROBE, PredicateType.LINK, PredicateType.PUT_RECEIPT):
+        notary.record(kind, {"shop.yaml": "0" * 64}, {"kind": kind.value})
+    listed = run("evidence", "ls")
+    assert "plan statement" in listed
+    assert "urn:muster" not in listed
 
 
 def verified(run: Run, name: str, code: int = 0) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from package_paper import AUGUST, JULY, MONTHLY, OCTOBER, PROOF, SEPTEMBER, Paper, alert, at, look, standing
@@ -75,10 +76,14 @@ class Estate:
 
     def __post_init__(self) -> None:
         self.paper = Paper(self.folder / "paper")
-        self.store = DirectoryStore(self.folder / "store")
+        self.store = self.make_store()
         self.notary = Notary(
             self.store, Hands(self.paper.signer, self.paper.signer), now=lambda: self.now, where=self.store.where
         )
+
+    def make_store(self) -> Any:
+        """A folder; a suite may take another."""
+        return DirectoryStore(self.folder / "store")
 
     @property
     def pinned(self) -> Path:

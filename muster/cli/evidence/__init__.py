@@ -119,12 +119,15 @@ def probe(as_json: AsJson = False) -> int:
 @app.command("audit")
 def audit(
     deep: Annotated[bool, typer.Option("--deep", help="Bring every bundle and compute its digest.")] = False,
+    seal: Annotated[
+        bool, typer.Option("--seal", help="Seal what the store answers, as receipts that packages hold.")
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Hold what the store has against its receipts: markers, second versions, shortened locks, changed bytes."""
     from muster.cli.evidence.keeping import audit
 
-    return audit(settings(), deep=deep, as_json=as_json)
+    return audit(settings(), deep=deep, seal=seal, as_json=as_json)
 
 
 @app.command("link")

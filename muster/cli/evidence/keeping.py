@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from evidence.again import SealedAgain, seal_again
 from evidence.audit import audit as audit_store
 from evidence.keyring import Role
 from evidence.notary import Notary
@@ -39,17 +40,19 @@ def probe(settings: Settings, *, as_json: bool) -> int:
     return ExitCode.PASS if result.is_worm else ExitCode.FAIL
 
 
-def audit(settings: Settings, *, deep: bool, as_json: bool) -> int:
-    """Hold what the store has against its receipts, and both against the log."""
-    vault = open_vault(settings)
+def audit(settings: Settings, *, deep: bool, seal: bool, as_json: bool) -> int:
+    """Hold what the store has against its receipts, and both against the log; `seal` enters what it answered."""
+    notary = _notary(settings) if seal else None
+    vault, began = open_vault(settings), SystemClock().now()
     found = audit_store(vault.store, partial(vault.keys_now, Role.SEAL), entries=vault.entries, deep=deep)
+    sealed = seal_again(notary, found.asked, began) if notary else None
     if as_json:
         findings = [
             {"fault": one.fault.value, "key": one.key, "version": one.version, "seen": one.seen, "advice": one.advice}
             for one in found.findings
         ]
         told = {"findings": findings, "versions": found.versions, "bundles": found.bundles, "receipts": found.receipts}
-        print(json.dumps({**told, "entries": found.entries, "deep": found.is_deep}, indent=2))
+        print(json.dumps({**told, "entries": found.entries, "deep": found.is_deep, **_sealed_json(sealed)}, indent=2))
         return ExitCode.FAIL if found.findings else ExitCode.PASS
     for one in found.findings:
         print(printable(f"{one.fault.value}: {one.seen}\n  -> {one.advice}"))
@@ -57,7 +60,15 @@ def audit(settings: Settings, *, deep: bool, as_json: bool) -> int:
     looked = f"{count_of(found.versions, 'version', 'versions')}, {count_of(found.receipts, 'receipt', 'receipts')}"
     looked += f", {count_of(found.entries, 'bundle', 'bundles')} of the log"
     print(f"{count_of(len(found.findings), 'finding', 'findings')} in {looked} ({depth}).")
+    if sealed:
+        again = f"{count_of(sealed.asked, 'bundle', 'bundles')}, {sealed.worse} of them worse than at first"
+        rest = f"; {sealed.over} not asked again, since their lock ended as promised" if sealed.over else ""
+        print(f"Sealed what the store says now of {again}{rest}: packages of this period hold it.")
     return ExitCode.FAIL if found.findings else ExitCode.PASS
+
+
+def _sealed_json(sealed: SealedAgain | None) -> dict[str, object]:
+    return {"sealed": {"bundles": sealed.asked, "worse": sealed.worse, "over": sealed.over}} if sealed else {}
 
 
 def link(settings: Settings, run: str, days: float, *, to: str, as_json: bool) -> int:

@@ -131,6 +131,7 @@ _RECORDS = {
     PredicateType.PROBE: "probe of the store",
     PredicateType.LINK: "link handed out",
     PredicateType.PUT_RECEIPT: "receipt asked for again",
+    PredicateType.PLAN: "plan statement",
 }
 
 
