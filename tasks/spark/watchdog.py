@@ -11,6 +11,8 @@ import psutil
 
 _NAP = 0.25
 _PATIENCE = 10.0
+_ROUNDS = 5
+"""A tree can grow while it is felled; what waits in the kernel for ever is left to it."""
 _ORPHANED = 1
 """Exit code."""
 
@@ -51,7 +53,10 @@ def _end_descendants(patience: float) -> None:
     started = psutil.Process().children(recursive=True)
     _signal(started, "terminate")
     _, left = psutil.wait_procs(started, timeout=patience)
-    while left := [*left, *psutil.Process().children(recursive=True)]:
+    for _ in range(_ROUNDS):
+        left = [*left, *psutil.Process().children(recursive=True)]
+        if not left:
+            return
         _signal(left, "kill")
         _, left = psutil.wait_procs(left, timeout=patience)
 
