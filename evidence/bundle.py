@@ -56,7 +56,7 @@ def seal(
     sizes = {member: _size(content) for member, content in payload.items()}
     with durable.replacing(destination) as out:
         archive = ArchiveWriter(out, name, payload=sum(sizes.values()))
-        labels = bag.labels(name, sizes, info)
+        labels = bag.labels(name, sizes, {**info, **_format_of(test_result)})
         _Writing(archive, signer).write(payload, labels, predicate, predicate_type, test_result)
         digest, size = archive.close()
     return Sealed(destination, digest, size, public_key_of(signer).key_id)
@@ -93,6 +93,11 @@ class _Writing:
 
     def _add_tag(self, tag: str, content: bytes) -> None:
         self._tags[tag] = self._archive.add(tag, len(content), [content])
+
+
+def _format_of(test_result: Mapping[str, Any] | None) -> dict[str, str]:
+    """The label by which a run's bundle says that it has a test result: none can be dropped unseen."""
+    return {} if test_result is None else {bag.FORMAT_LABEL: bag.FORMAT}
 
 
 def _add(archive: ArchiveWriter, name: str, content: Path | bytes) -> str:

@@ -3,6 +3,7 @@
 
     python3 verify.py RUN.tar.gz     --key signing.pub [--proof RUN.tlog-proof] [--keyring keys/] [--receipt FILE]
     python3 verify.py PACKAGE.tar.gz --key signing.pub [--before OLDER.tar.gz] [--tsa-cert FILE]... [--witness VKEY]...
+                                     [--head FILE]...
 
 Exit codes: 0 pass, 1 fail, 2 something that was asked for could not be checked, 64 wrong usage.
 
@@ -1449,6 +1450,9 @@ def _has_its_slot(fields: Mapping[str, Any], scheduled: datetime | None) -> bool
 # --- What is found ----------------------------------------------------------------------------------------------------
 
 
+_AS_EXPECTED = "as expected"
+
+
 @dataclass(frozen=True)
 class Proof:
     """One check. `ok` is `None` when it could not be made; `meaning` says what a failure would mean.
@@ -1502,6 +1506,8 @@ class Given:
     certificates: bytes = b""
     """PEM, of authorities that give time-stamps."""
     witnesses: tuple[Witness, ...] = ()
+    heads: tuple[Path, ...] = ()
+    """Heads of the log that were kept, or that a witness shows."""
 
 
 # --- Bundle -----------------------------------------------------------------------------------------------------------
@@ -1524,11 +1530,14 @@ NAME_LABEL = "External-Identifier"
 SIZE_LABEL = "Payload-Oxum"
 PERIOD_LABEL = "Period"
 """Only a package has it."""
+FORMAT_LABEL, FORMAT = "Bundle-Format", "2"
+"""What was sealed before there was this label may lack what came with format 2; what has it may not."""
 SUMMARY = "data/summary.json"
 JOURNAL = "data/journal.jsonl"
 
 _MANIFEST_LINE = re.compile(r"([0-9a-f]{64})  (\S+)")
 _LABEL_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*): (\S(?:[^\r\n\0]*\S)?)")
+_PASSED = "passed"
 _RESULTS = ("FAILED", "PASSED", "WARNED")
 _LARGEST_LINE = 8 << 20
 _SHOWN, _LONGEST = 5, 400
@@ -1602,6 +1611,11 @@ class Contents:
         """The bytes of a tag file; none if it is not there."""
         return self.tags.get(name, b"")
 
+    @property
+    def has_format(self) -> bool:
+        """Whether it says of itself that it has all that came with format 2."""
+        return label_in(self.tag(LABELS), FORMAT_LABEL) is not None
+
     def said(self, name: str) -> Any:
         """A field of the predicate."""
         return self.statement.predicate.get(name) if self.statement else None
@@ -1634,7 +1648,7 @@ def read_bag(
 def _whole(name: str, reader: Reader, limit: int) -> bytes:
     content = reader.read(limit + 1)
     if len(content) > limit:
-        raise ArchiveDamaged(f"{name} is larger than {limit} bytes")
+        raise ArchiveDamaged(f"{name} is larger than {limit} bytes (--limit tag_bytes=N allows more)")
     return content
 
 
@@ -1710,7 +1724,7 @@ def _who_sealed(contents: Contents, find_key: FindKey, judge: Judge) -> str:
 def _wrong_result(contents: Contents, find_key: FindKey, judge: Judge) -> str:
     """The test result speaks of the same files, by the same key, and no better than the run."""
     if TEST_RESULT not in contents.tags:
-        return ""
+        return f"{TEST_RESULT} is missing, which a bundle of its format has" if contents.has_format else ""
     opened = open_envelope(contents.tag(TEST_RESULT))
     said = parse_statement(opened.payload) if opened else None
     if opened is None or said is None or said.kind != TEST_RESULT_TYPE:
@@ -1721,7 +1735,7 @@ def _wrong_result(contents: Contents, find_key: FindKey, judge: Judge) -> str:
         return "a signature that is not this key's"
     if difference := _difference(said.subjects, contents.vouched):
         return difference
-    result, passed = said.predicate.get("result"), contents.said("outcome") == "passed"
+    result, passed = said.predicate.get("result"), contents.said("outcome") == _PASSED
     if result not in _RESULTS or (result == "PASSED" and not passed) or (result == "FAILED" and passed):
         return f"it says {result!r} of a run that says {contents.said('outcome')!r}"
     return ""
@@ -1741,7 +1755,15 @@ _TOLD_TWICE = (
 
 
 def _disagreement(contents: Contents, *_: Any) -> str:
-    """Where the summary, or the journal's last word, tells another run than the statement."""
+    """Where the summary, or the journal's last word, tells another run than the statement, or that contradicts itself.
+
+    What was never asked has no verdict, and older statements have none at all.
+    """
+    if contents.said("outcome") == _PASSED:
+        findings = [each for each in _listed(contents.said("findings")) if isinstance(each, dict)]
+        for each in ({"check": "the run", "verdict": contents.said("verdict")}, *findings):
+            if each.get("verdict") not in (None, "pass"):
+                return f"the statement says passed, and of {each.get('check')!r} {each['verdict']!r}"
     told = {name: contents.said(predicate) for name, predicate in _TOLD_TWICE if contents.said(predicate) is not None}
     for name, content, fields in (
         (SUMMARY, contents.summary, _summary_fields),
@@ -1819,7 +1841,7 @@ class Rule(NamedTuple):
 
     def made(self, seen: str) -> Proof:
         """The check with what was seen; nothing is as expected."""
-        return Proof(self.name, not seen, self.expected, seen or "as expected", self.meaning)
+        return Proof(self.name, not seen, self.expected, seen or _AS_EXPECTED, self.meaning)
 
     def unmade(self, why: str, *, counts: bool = True) -> Proof:
         """The check that could not be made."""
@@ -1872,8 +1894,8 @@ _BAG_RULES = (
 _RUN_RULES = (
     Rule(
         "test result",
-        "the test result, if there is one, is about the same files, by the same key, and no better than the run",
-        "someone else made the test result, or it claims what the run does not show",
+        "the test result, where its format has one, is about the same files, by the same key, no better than the run",
+        "the test result was dropped, someone else made it, or it claims what the run does not show",
         _wrong_result,
     ),
     Rule(
@@ -1904,7 +1926,7 @@ def check(path: Path, given: Given) -> Report:
             is_package = _is_package(source)
         return check_package(path, given).report if is_package else _check_bundle(path, given)
     except ArchiveDamaged as error:
-        rules = _BAG_RULES + _RUN_RULES
+        rules = (*_BAG_RULES, *_RUN_RULES, _RING, _PROOF, _KEPT)
         unmade = (rule.unmade("the archive is not sound") for rule in rules)
         return Report(path, given.key.key_id, (_ARCHIVE.made(str(error)), *unmade), None)
 
@@ -1928,7 +1950,19 @@ def _check_bundle(path: Path, given: Given) -> Report:
     proofs = (_ARCHIVE.made(""), *judge_bag(contents, desk.find_key, given.judge), *desk.proofs)
     said = contents.statement.predicate if contents.statement and is_sealed(proofs) else None
     told = (f"run {said.get('run')} {said.get('outcome')}",) if said else ()
-    return Report(path, given.key.key_id, proofs, said, told=told)
+    return Report(path, given.key.key_id, proofs, said, (*_renamed(path, contents), *_NOT_COMPARED_OF_A_RUN), told)
+
+
+def _renamed(path: Path, contents: Contents) -> Iterator[str]:
+    """A file may be given any name; who sorts files by their names should know what is in them."""
+    for name in contents.tops - {path.name.removesuffix(".tar.gz")}:
+        yield f"the file is called {path.name}, and what was sealed in it {name}: only that counts"
+
+
+_NOT_COMPARED_OF_A_RUN = (
+    "report.html and report.md, where they are, are sealed, but not compared with the journal: rely on that",
+    "whether what the run observed is true: its journal is the word of the machine that ran it",
+)
 
 
 def is_sealed(proofs: Iterable[Proof]) -> bool:
@@ -1959,6 +1993,13 @@ _KEPT = Rule(
     "the store held these bytes, once, when the notary asked",
     "it was deleted, written again, or never stored",
 )
+_SEEN = Rule(
+    "heads",
+    "the head that the proof leads to is the one that was kept",
+    "the log was written anew since that head was shown: a fork",
+)
+_OWN_PROOF, _OWN_KEPT = _PROOF._replace(name="own entry"), _KEPT._replace(name="own receipt")
+"""The same of a package, which has a log and receipts inside besides."""
 
 
 class Desk:
@@ -1971,6 +2012,7 @@ class Desk:
         self._given, self._contents, self._ring = given, contents, ring
         self._digest, self._size = (source.drain(), source.size) if isinstance(source, Reader) else ("", 0)
         self._entry: Entry | None = None
+        self._head: Checkpoint | None = None
         self.proofs: tuple[Proof, ...] = tuple(self._judge())
 
     def find_key(self, key_id: str, roles: Iterable[str] = ("seal", "submit")) -> PublicKey:
@@ -1983,12 +2025,22 @@ class Desk:
         return self._ring.key(key_id, roles)
 
     def _judge(self) -> Iterator[Proof]:
-        if self._given.keyring and self._ring is None:
-            yield _RING.made(self._read_keyring(self._given.keyring))
-        if self._given.proof:
-            yield _PROOF.made(self._wrong_proof(self._given.proof))
-        if self._given.receipt:
-            yield self._judge_receipt(self._given.receipt)
+        given, is_run = self._given, self._ring is None
+        proof, kept = (_PROOF, _KEPT) if is_run else (_OWN_PROOF, _OWN_KEPT)
+        if given.keyring and is_run:
+            yield _RING.made(self._read_keyring(given.keyring))
+        elif is_run:
+            yield _not_given(_RING, "no keyring was given (--keyring): whether its key was revoked since is not known")
+        if given.proof:
+            yield proof.made(self._wrong_proof(given.proof))
+        else:
+            yield _not_given(proof, "no proof was given (--proof): whether the log has it, and as it is, is not known")
+        if given.heads and is_run:
+            yield self._judge_heads(given.heads)
+        if given.receipt:
+            yield self._judge_receipt(kept, given.receipt)
+        else:
+            yield _not_given(kept, "no receipt was given (--receipt): whether a store held it is not known")
 
     def _read_keyring(self, folder: Path) -> str:
         try:
@@ -2010,6 +2062,7 @@ class Desk:
             return "it does not lead from its entry to the root of its head"
         if not self._is_head_signed(note, head):
             return "its head is not signed by a key of the log"
+        self._head = head
         departures = "; ".join(self._departures(entry))
         self._entry = None if departures else entry
         return departures
@@ -2033,13 +2086,27 @@ class Desk:
             if named != (self._digest, self._size, sha256(self._contents.tag(ENVELOPE))):
                 yield "it is not the package that its entry names"
 
-    def _judge_receipt(self, path: Path) -> Proof:
+    def _judge_heads(self, paths: Iterable[Path]) -> Proof:
+        """A proof leads to one head: of others it says nothing."""
+        others = []
+        for path in paths:
+            kept, why = read_kept_head(path, self._is_head_signed)
+            if kept is None:
+                return _SEEN.made(why)
+            if self._head is None or self._head.size != kept.size:
+                others.append(f"{path.name}, of size {kept.size}")
+            elif self._head != kept:
+                return _SEEN.made(f"the proof leads to another head of size {kept.size} than {path.name}")
+        leads = f"the proof leads to a head of size {self._head.size}" if self._head else "no proof leads to a head"
+        return _SEEN.unmade(f"{leads}, not to {', '.join(others)}: give a package") if others else _SEEN.made("")
+
+    def _judge_receipt(self, rule: Rule, path: Path) -> Proof:
         try:
-            return _KEPT.made(self._wrong_receipt(load_file(path)))
+            return rule.made(self._wrong_receipt(load_file(path)))
         except NotTrusted as error:
-            return _KEPT.made(str(error))
+            return rule.made(str(error))
         except CannotTell as error:
-            return _KEPT.unmade(str(error))
+            return rule.unmade(str(error))
 
     def _wrong_receipt(self, content: bytes) -> str:
         opened = open_envelope(content)
@@ -2054,6 +2121,11 @@ class Desk:
         if (receipt.sha256, receipt.size) != (self._digest, self._size):
             return "it is about other bytes than these"
         return "; ".join(receipt.problems())
+
+
+def _not_given(rule: Rule, why: str) -> Proof:
+    """A check that nothing was given for. It does not count: nobody asked for it."""
+    return rule.unmade(why, counts=False)
 
 
 def only(pinned: PublicKey, key_id: str) -> PublicKey:
@@ -2084,6 +2156,16 @@ def load_file(path: Path) -> bytes:
             return source.read(LARGEST_NOTE + 1)
     except ArchiveDamaged as error:
         raise Unusable(f"cannot read {path}: {error}", "check the path") from error
+
+
+def read_kept_head(path: Path, is_signed: Callable[[Note, Checkpoint], bool]) -> tuple[Checkpoint | None, str]:
+    """A head in a file that was given, or why it is none of the log's. A witness adds its lines to the log's own."""
+    note = parse_note(load_file(path))
+    head = parse_checkpoint(note.text) if note else None
+    if note is None or head is None:
+        return None, f"{path.name} is no checkpoint in its one form"
+    own = replace(note, signatures=tuple(line for line in note.signatures if line.name == head.origin))
+    return (head, "") if is_signed(own, head) else (None, f"{path.name} is not signed by a key that the log had then")
 
 
 def load_keyring(folder: Path) -> list[bytes]:
@@ -2149,9 +2231,11 @@ _SMALL = 1 << 20
 """Bytes of a file that stands alone: a record, a receipt, a head, a token."""
 _LATE = timedelta(days=1)
 """A run that was logged later than this after it ended was sealed late."""
+_LONG = timedelta(days=7)
+"""A due time that is open for longer is told."""
 _ENTRIES_FILE, _PREVIOUS_FILE = "data/log/entries.jsonl", "data/previous.json"
 _OUTCOMES = ("passed", "failed", "inconclusive", "aborted", "refused", "missed", "waived")
-_PASSED, _UNSEALED, _OPEN = "passed", "unsealed", "open"
+_UNSEALED, _OPEN = "unsealed", "open"
 _ROW: Form = {
     "entry": _NUMBER_OR_NULL,
     "outcome": _TEXT,
@@ -2167,7 +2251,7 @@ _HEAD_FORM: Form = {"origin": _TEXT, "root": _TEXT, "size": _NUMBER}
 
 
 class Row(NamedTuple):
-    """A due time in the population, and where it is listed: `slots`, `open` or `late`."""
+    """A due time in the population, and where it is listed: `slots`, `open`, `late` or `carried`."""
 
     where: str
     entry: int | None
@@ -2180,6 +2264,8 @@ class Row(NamedTuple):
     ended_at: datetime | None
     is_troubled: bool
     """Whether who made the package found something wrong with it."""
+    claimable_until: datetime | None = None
+    """Of an open one: until when a run may claim it; `None` where that is not told."""
 
     def __str__(self) -> str:
         when = write_time(self.scheduled_at) if self.scheduled_at else "unscheduled"
@@ -2230,6 +2316,13 @@ class Population(NamedTuple):
     rows: tuple[Row, ...]
     plans: Mapping[str, PlanRow] | None = None
     """What it tells of each plan; `None` where it tells of none."""
+    carries: bool = False
+    """Whether it tells what became of due times that the package before left open."""
+
+    @property
+    def still_open(self) -> Iterator[Row]:
+        """Due times that may still get a record."""
+        return (row for row in self.rows if row.outcome == _OPEN)
 
     def of(self, where: str) -> tuple[Row, ...]:
         """The rows of one list."""
@@ -2243,8 +2336,11 @@ def parse_population(content: bytes) -> Population | str:
         return "not a population in its one form"
     times = [parse_time(value[name]) for name in ("from", "until", "madeAt")]
     rows: list[Row] = []
-    for where in ("slots", "open", "late"):
-        found = [_parse_row(where, each) for each in value[where]]
+    carried = value.get("carried", [])
+    if not isinstance(carried, list):
+        return "`carried` is no list"
+    for where in ("slots", "open", "late", "carried"):
+        found = [_parse_row(where, each) for each in (carried if where == "carried" else value[where])]
         if not all(found):
             return f"a row of `{where}` has not its one form"
         some = [row for row in found if row]
@@ -2257,7 +2353,8 @@ def parse_population(content: bytes) -> Population | str:
     told = value.get("plans")
     plans = [each for each in told if has_form(each, {"name": _TEXT}, more=True)] if isinstance(told, list) else []
     named = {each["name"]: PlanRow.of(each) for each in plans}
-    return Population(since, until, made_at, tuple(rows), named if isinstance(told, list) else None)
+    named_or_none = named if isinstance(told, list) else None
+    return Population(since, until, made_at, tuple(rows), named_or_none, "carried" in value)
 
 
 def _parse_row(where: str, value: Any) -> Row | None:
@@ -2268,15 +2365,17 @@ def _parse_row(where: str, value: Any) -> Row | None:
         return None
     if scheduled and value["slot"] != slot_of(value["plan"], scheduled):
         return None
-    logged, ended = (parse_time(value.get(name)) for name in ("loggedAt", "endedAt"))
+    logged, ended, until = (parse_time(value.get(name)) for name in ("loggedAt", "endedAt", "claimableUntil"))
+    if "claimableUntil" in value and (until is None or scheduled is None or until < scheduled):
+        return None
     said = (value["entry"], value["outcome"], value["plan"], value["run"])
-    return Row(where, *said, scheduled, value["slot"], logged, ended, bool(value.get("problems")))
+    return Row(where, *said, scheduled, value["slot"], logged, ended, bool(value.get("problems")), until)
 
 
 def _is_outcome(where: str, outcome: str, entry: int | None) -> bool:
-    """Open ones have no entry, late ones have one, and of the others those that nobody sealed have none."""
-    if where == "open":
-        return outcome == _OPEN and entry is None
+    """Open and carried ones have no entry, late ones have one, and of the others those that nobody sealed have none."""
+    if where in ("open", "carried"):
+        return entry is None and (outcome == _OPEN or (where == "carried" and outcome == _UNSEALED))
     if entry is None:
         return outcome == _UNSEALED and where == "slots"
     return outcome in _OUTCOMES and entry >= 0
@@ -2339,11 +2438,17 @@ class Checked:
     size: int
     entries: str
     """SHA-256 (hex) of its list of entries."""
+    name: str
+    """As it was sealed, whatever its file is called now."""
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Of the file (hex). Raises `ArchiveDamaged`."""
+        return digest_of(self.report.bundle)
 
     def is_named_by(self, previous: Mapping[str, Any] | None) -> bool:
         """Whether a newer package's `previous.json` names this one."""
-        folder = self.report.bundle.name.removesuffix(".tar.gz")
-        return previous is not None and previous["name"].removesuffix(".tar.gz") == folder
+        return previous is not None and previous["sha256"] == self.sha256
 
 
 class Package:
@@ -2369,7 +2474,11 @@ class Package:
         self.witnessed: list[Anchor] = []
         self.forms: dict[str, bytes] = {}
         self.unread: list[str] = []
-        """Forms that are here, and were too large to be compared."""
+        """Files that are here, and were too large to be compared."""
+        self.kept: dict[int, list[tuple[str, bytes]]] = {}
+        """Of heads that were given, by size: the file's name, and the root."""
+        self.has_format = False
+        """Whether it says of itself that it has all that came with format 2."""
 
     @functools.cached_property
     def ring(self) -> Keyring:
@@ -2431,7 +2540,8 @@ class Package:
 
     def take_population(self, reader: Reader) -> None:
         """What became of each due time."""
-        found = parse_population(self._large("population", reader))
+        content = self._large("population.json", reader)
+        found = None if content is None else parse_population(content)
         if isinstance(found, str):
             self.wrong.add("population", found)
         else:
@@ -2439,8 +2549,11 @@ class Package:
 
     def take_links(self, reader: Reader) -> None:
         """Bundles that lie elsewhere."""
+        content = self._large("links.json", reader)
+        if content is None:
+            return None
         try:
-            value = parse_json(self._large("links", reader))
+            value = parse_json(content)
         except (ValueError, RecursionError):
             value = None
         rows = [row for row in value if has_form(row, _BUNDLE_FORM, more=True)] if isinstance(value, list) else None
@@ -2461,13 +2574,10 @@ class Package:
             self.wrong.add("previous", "previous.json has not its one form")
 
     def take_form(self, reader: Reader, name: str) -> None:
-        """The period once more, for programs. One that is too large is not compared, and that is said."""
-        limit = (self.given.limits or PACKAGE_LIMITS).tag_bytes
-        content = reader.read(limit + 1)
-        if len(content) <= limit:
+        """The period once more, for programs."""
+        content = self._large(name, reader)
+        if content is not None:
             self.forms[name] = content
-        else:
-            self.unread.append(name)
 
     def take_receipt(self, reader: Reader, key: str) -> None:
         """What the store said of a bundle."""
@@ -2526,7 +2636,7 @@ class Package:
         if note is None or checkpoint is None:
             self.wrong.add(check, f"{name} is no checkpoint in its one form")
             return None
-        if not head_signer(note, checkpoint, self.ring, self.given.judge):
+        if not self._signer_of(note, checkpoint):
             self.wrong.add(check, f"{name} is not signed by a key that the log had then")
         return Head(content, note, checkpoint)
 
@@ -2556,12 +2666,26 @@ class Package:
             self.wrong.add(check, f"a file of more than {_SMALL} bytes")
         return content[:_SMALL]
 
-    def _large(self, check: str, reader: Reader) -> bytes:
+    def _large(self, name: str, reader: Reader) -> bytes | None:
+        """A file that grows with the period. One that is too large is not compared, and that is said."""
         limit = (self.given.limits or PACKAGE_LIMITS).tag_bytes
         content = reader.read(limit + 1)
-        if len(content) > limit:
-            self.wrong.add(check, f"a file of more than {limit} bytes")
-        return content[:limit]
+        if len(content) <= limit:
+            return content
+        self.unread.append(name)
+        return None
+
+    def take_kept_heads(self) -> None:
+        """Heads that were given: what an auditor kept, or a witness shows."""
+        for path in self.given.heads:
+            head, why = read_kept_head(path, lambda note, head: bool(self._signer_of(note, head)))
+            if head is None:
+                self.wrong.add("heads", why)
+            else:
+                self.kept.setdefault(head.size, []).append((path.name, head.root))
+
+    def _signer_of(self, note: Note, head: Checkpoint) -> str:
+        return head_signer(note, head, self.ring, self.given.judge)
 
 
 def _probed(said: Mapping[str, Any]) -> str:
@@ -2679,8 +2803,8 @@ class Lives:
         self.known[word.plan] = PlanLife(word, digest, moment, enrolled_at)
 
     def finish(self, population: Population) -> None:
-        """What the log tells of plans is what the population tells."""
-        for plan, life in sorted(self.known.items()) if population.plans is not None else ():
+        """What the log tells of plans is what the population tells: also where that tells of none."""
+        for plan, life in sorted(self.known.items()):
             told = (population.plans or {}).get(plan)
             if told is None:
                 self._wrong.add("plans", f"{plan} is in the log, and population.json does not tell of it")
@@ -2703,6 +2827,8 @@ class Lives:
             if life and life.word.event == _RETIRED:
                 continue
             last = newest.get(plan, life.enrolled_at if life else None)
+            if life and told.longest_gap is None:
+                yield f"{plan} is said to have no known cadence: whether its due times stop is not vouched for"
             if told.retired_at:
                 when = write_time(told.retired_at)
                 yield f"{plan} is said to be retired at {when}, and the log does not say so: its end is not vouched for"
@@ -2717,15 +2843,29 @@ def _shortened(texts: Sequence[str], more: str) -> list[str]:
     return [*told, f"and {len(texts) - _SHOWN} {more}"] if len(texts) > _SHOWN else told
 
 
+def _long_open(population: Population) -> Iterator[str]:
+    """Due times that are told as open long after they came: who made the package says that they can still be run."""
+    for row in population.still_open:
+        age = population.made_at - row.scheduled_at if row.scheduled_at else timedelta()
+        if row.claimable_until is None and age > _LATE:
+            yield f"{row} is told as open {age} after it was due, and not until when it could be run: it may be a gap"
+        elif row.claimable_until and age > _LONG:
+            until = write_time(row.claimable_until)
+            yield f"{row} is told as open {age} after it was due: until {until}, says who made the package"
+
+
 class Walk:
     """One pass along the entries, beside what the package holds."""
 
     def __init__(self, package: Package) -> None:
         self._package, self._wrong, self._ring = package, package.wrong, package.ring
         self.population = package.population
-        self._rows = (
-            {row.entry: row for row in self.population.rows if row.entry is not None} if (self.population) else {}
-        )
+        rows = self.population.rows if self.population else ()
+        self._rows = {row.entry: row for row in rows if row.entry is not None}
+        self._told = {f"{row.plan}/{row.run}.tar.gz": row.entry for row in rows if row.entry is not None}
+        self._unserved = {row.slot: row for row in rows if row.entry is None and row.slot}
+        self._left_open = {row.slot: row for row in self._rows_left_open()}
+        self._awaited = frozenset(self._left_open)
         self._sizes = {size + step for size in package.heads for step in (-1, 0)}
         self._keys_logged = 0
         self._seen: set[str] = set()
@@ -2736,7 +2876,11 @@ class Walk:
         self.times: dict[int, datetime] = {}
         """When entries beside an anchored size were logged."""
         self.newest: datetime | None = None
+        self.newest_package: Mapping[str, Any] | None = None
+        """What the last entry of a package says."""
         self.late: list[str] = []
+        self.afterwards = 0
+        """Runs that came since the older package, of times that it is about and that are after this one's period."""
         self.probes: list[str] = []
         self.lives = Lives(package.wrong)
         self.unknown: Counter[str] = Counter()
@@ -2775,11 +2919,16 @@ class Walk:
         head = self._package.heads.get(self._tree.size)
         if head and head.checkpoint.root != self._tree.root():
             self._wrong.add("heads", f"the entries do not lead to the head of size {self._tree.size}")
+        for name, root in self._package.kept.get(self._tree.size, ()):
+            if root != self._tree.root():
+                told = f"the entries do not lead to {name}, the head of size {self._tree.size}"
+                self._wrong.add("heads", f"{told}: the log was forked or written anew")
 
     def _take_run(self, entry: Entry) -> None:
         population, row = self.population, self._rows.pop(entry.index, None)
         if population is None:
             return
+        self._compare_twins(entry)
         is_of_period = population.since <= entry.at < population.until
         if row is None:
             if is_of_period or self._is_late(entry):
@@ -2793,17 +2942,40 @@ class Walk:
         if row.where == "slots":
             self.outcomes[row.outcome] += 1
 
-    def _is_late(self, entry: Entry) -> bool:
-        """Logged since the package before, which was given, and of its period or an earlier one."""
+    def _compare_twins(self, entry: Entry) -> None:
+        """No other entry, of whatever time, is about a run or a due time that is told here."""
+        key, slot = entry.fields["bundle"]["key"], entry.fields["slot"]
+        if self._told.get(key, entry.index) != entry.index:
+            self._wrong.add("log", f"entry {entry.index} names {key} once more")
+        if slot in self._unserved:
+            told = f"{self._unserved[slot]}: told as {self._unserved[slot].outcome}"
+            self._wrong.add("population", f"{told}, and entry {entry.index} is about it")
+        self._left_open.pop(slot, None)
+
+    @property
+    def _before(self) -> Checked | None:
+        """The package before, if it is the one that was given and can be read."""
         older = self._package.older
-        if older is None or not older.is_named_by(self._package.previous) or older.package.population is None:
+        is_it = older is not None and older.is_named_by(self._package.previous) and older.package.population is not None
+        return older if is_it else None
+
+    def _rows_left_open(self) -> Iterator[Row]:
+        """Due times that the older package, where one was given, left open."""
+        older = self._package.older
+        if older and older.package.population:
+            yield from (row for row in older.package.population.still_open if row.slot)
+
+    def _is_late(self, entry: Entry) -> bool:
+        """Logged since the package before, which was given, and of its period or an earlier one, or open there."""
+        older, population = self._before, self.population
+        if older is None or older.package.population is None or population is None or entry.index < older.size:
             return False
-        return entry.index >= older.size and entry.at < older.package.population.until
+        is_its = entry.at < older.package.population.until or entry.fields["slot"] in self._awaited
+        self.afterwards += is_its and entry.at >= population.until
+        return is_its and entry.at < population.since
 
     def _compare_bundle(self, entry: Entry, row: Row) -> None:
         key = entry.fields["bundle"]["key"]
-        if key in self._seen:
-            self._wrong.add("log", f"entry {entry.index} names {key} once more")
         self._seen.add(key)
         facts = self._package.runs.pop(key, None)
         if row.where == "slots":
@@ -2820,6 +2992,8 @@ class Walk:
 
     def _compare_link(self, entry: Entry, key: str) -> None:
         bundle = entry.fields["bundle"]
+        if "links.json" in self._package.unread:
+            return
         if key not in self._package.links:
             self._wrong.add("runs", f"{key} is not here: entry {entry.index} names it")
         elif self._package.links[key] != (bundle["sha256"], bundle["size"]):
@@ -2840,6 +3014,7 @@ class Walk:
 
     def _take_package(self, entry: Entry) -> None:
         """An older package is not in this one; its receipt may be."""
+        self.newest_package = entry.fields
         key = entry.fields["bundle"]["key"]
         if key in self._package.receipts:
             self._seen.add(key)
@@ -2897,6 +3072,9 @@ class Walk:
         wrong.add(
             "heads", *(f"a head of size {size}, beyond the log" for size in package.heads if size > self._tree.size)
         )
+        for size, kept in package.kept.items():
+            told = f"of size {size}, beyond the log: its end was cut off, or this package is older than that head"
+            wrong.add("heads", *(f"{name} is a head {told}" for name, _ in kept if size > self._tree.size))
         wrong.add("population", *(f"{row}: entry {index} is no run of the log" for index, row in self._rows.items()))
         if self.population:  # without it nothing is known to be of the period
             self._find_spare()
@@ -2917,7 +3095,9 @@ class Walk:
     def _finish_population(self) -> None:
         population, wrong = self.population, self._wrong
         if population is None:
-            return wrong.add("population", "there is none")
+            if "population.json" not in self._package.unread:
+                wrong.add("population", "there is none")
+            return
         if self.newest and population.made_at != self.newest:
             wrong.add("population", "it was not made when the newest entry was logged")
         slots = Counter(row.slot for row in population.rows if row.slot)
@@ -2928,18 +3108,53 @@ class Walk:
         wrong.add(
             "population", *(f"entry {index} stands in {count} rows" for index, count in entries.items() if count > 1)
         )
-        gaps = (row for row in population.of("slots") if row.entry is None)
+        gaps = (row for row in population.rows if row.outcome == _UNSEALED)
         wrong.add("population", *(f"{row}: due, and nothing was sealed" for row in gaps))
-        for row in (*population.of("slots"), *population.of("open")):
-            if row.scheduled_at and not population.since <= row.scheduled_at < population.until:
-                wrong.add("population", f"{row} is of another period")
-        return None
+        for row in population.rows:
+            is_of_period = row.scheduled_at is None or population.since <= row.scheduled_at < population.until
+            if row.where != "late" and is_of_period == (row.where == "carried"):
+                wrong.add("population", f"{row} is of {'this' if is_of_period else 'another'} period")
+        self._finish_open(population)
+
+    def _finish_open(self, population: Population) -> None:
+        """What is open can still get a record; what was open in the package before is told."""
+        package, wrong = self._package, self._wrong
+        for row in population.still_open:
+            if row.claimable_until and population.made_at >= row.claimable_until + _LATE:
+                over = f"nothing could claim it after {write_time(row.claimable_until)}"
+                wrong.add("population", f"{row}: told as open, and {over}: due, and nothing was sealed")
+            elif row.claimable_until is None and package.has_format:
+                wrong.add("population", f"{row}: told as open, and not until when")
+        if package.has_format and not population.carries:
+            wrong.add("population", "it does not tell what became of what the package before left open (`carried`)")
+        for slot in self._unserved:
+            self._left_open.pop(slot, None)
+        if self._before:
+            lost = [row for row in self._left_open.values() if row.claimable_until or population.carries]
+            wrong.add("population", *(f"{row}: open in the package before, and told nowhere since" for row in lost))
+            self._left_open = {} if lost else self._left_open
+
+    def remarks(self) -> Iterator[str]:
+        """What is known of due times that are, or were, open, and of packages that were not compared."""
+        older, population = self._package.older, self.population
+        if older and not self._before:
+            told = "the older package is not the one that previous.json names"
+            yield f"{told}: packages in between tell what came late since, and how what it left open ended"
+        if self._left_open and population:
+            left = [f"{row} was open in the older package, and has no record here" for row in self._left_open.values()]
+            yield from _shortened(left, "more that were open, and have no record here")
+        if self.afterwards:
+            told = f"{self.afterwards} runs of times after this period were logged since the older package"
+            yield f"{told}: a package of those times has to tell them"
+        if population:
+            yield from _shortened(list(_long_open(population)), "more that have been open for long")
 
 
 # --- Forms for programs -----------------------------------------------------------------------------------------------
 # The period once more: junit.xml, controls.json, oscal.json. Each is held beside the population, which is held beside
 # the log and the bundles: none may show a run as better than it was, or leave one out. Their prose is not read.
 
+_FORMS = ("junit.xml", "controls.json", "oscal.json")
 _SUPPORTS, _DOES_NOT_SHOW = "supports", "does not show"
 _XML_BEGIN = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 _COUNTS = frozenset({"name", "tests", "failures", "errors", "skipped", "time"})
@@ -3245,7 +3460,7 @@ _PACKAGE_RULES = {
         ),
         Rule(
             "previous",
-            "the package says which one came before it, and the log goes on from there",
+            "the package names the newest one in the log as the one before it, and the log goes on from there",
             "the log was written anew since the older package, or shown to two people in two forms",
         ),
         Rule(
@@ -3270,20 +3485,24 @@ def check_package(path: Path, given: Given) -> Checked:
     package = Package(given, Budget(limits), older)
     with open_whole(path, given) as source:
         contents = _read_package(source, limits, package)
+        package.has_format = contents.has_format
         desk = Desk(given, contents, source, package.ring)
     package.take_linked()
+    package.take_kept_heads()
     entries = contents.digests.get(_ENTRIES_FILE, "")
     walk = Walk(package)
     with open_plain(path) as again:
         for line in entry_lines(again, limits, entries):
             walk.take(line)
     walk.finish()
+    package.wrong.add("previous", *_wrong_previous(package.previous, walk.newest_package))
     package.wrong.add("previous", *trouble, *_changes_since(older, package, path, entries))
     bag = (_ARCHIVE.made(""), *judge_bag(contents, lambda key_id: _outer_key(package, key_id), given.judge))
     proofs = (*bag, *_conclude(package, contents, walk), *desk.proofs)
     said = contents.statement.predicate if contents.statement and is_sealed(bag) else None
-    report = Report(path, given.key.key_id, proofs, said, _remarks(package, walk), _told(walk), is_package=True)
-    return Checked(report, package, walk.size, entries)
+    remarks = (*_renamed(path, contents), *_remarks(package, walk))
+    report = Report(path, given.key.key_id, proofs, said, remarks, _told(walk), is_package=True)
+    return Checked(report, package, walk.size, entries, "".join(sorted(contents.tops)))
 
 
 def _check_older(given: Given) -> tuple[Checked | None, list[str]]:
@@ -3291,7 +3510,8 @@ def _check_older(given: Given) -> tuple[Checked | None, list[str]]:
     if given.before is None:
         return None, []
     try:
-        older = check_package(given.before, replace(given, before=None, proof=None, receipt=None, linked=None))
+        alone = replace(given, before=None, proof=None, receipt=None, linked=None, heads=())
+        older = check_package(given.before, alone)
     except ArchiveDamaged as error:
         return None, [f"the older package: {error}"]
     return older, [
@@ -3321,8 +3541,16 @@ def _conclude(package: Package, contents: Contents, walk: Walk) -> Iterator[Proo
         "forms": _judge_forms(package, walk),
         "links": _judge_links(package),
         "anchors": _judge_anchors(package, walk),
-        "witnesses": _judge_witnesses(package),
+        "witnesses": _judge_witnesses(package, walk),
     }
+    for name, checks in (
+        ("population.json", ("population", "runs", "receipts", "records")),
+        ("links.json", ("links",)),
+    ):
+        if name in package.unread:
+            why = f"{name}: too large to be compared (--limit tag_bytes=N allows more)"
+            unmade.update((check, (why, True)) for check in checks)
+    covered = {"anchors": _covered(package.anchors, walk.size), "witnesses": _covered(package.witnessed, walk.size)}
     if not walk.lives.known:
         why = "the log says nothing of plans: since when and until when each was due is told by who made the package"
         unmade["plans"] = (why, False)
@@ -3332,7 +3560,18 @@ def _conclude(package: Package, contents: Contents, walk: Walk) -> Iterator[Proo
     wrong.add("statement", *_statement_departures(package, contents))
     for name, rule in _PACKAGE_RULES.items():
         told, (why, counts) = wrong.told(name), unmade.get(name, ("", False))
-        yield rule.unmade(why, counts=counts) if why and not told else rule.made(told)
+        if why and not told:
+            yield rule.unmade(why, counts=counts)
+        else:
+            yield replace(rule.made(told), seen=told or covered.get(name, _AS_EXPECTED))
+
+
+def _covered(words: Iterable[Anchor], size: int) -> str:
+    """How much of the log each vouches for."""
+    most: dict[str, int] = {}
+    for word in words:
+        most[word.who] = max(word.size, most.get(word.who, 0))
+    return "; ".join(f"{who}: {below} of {size} entries" for who, below in sorted(most.items()))
 
 
 def _find_lost(package: Package, contents: Contents) -> None:
@@ -3361,9 +3600,10 @@ def _judge_forms(package: Package, walk: Walk) -> tuple[str, bool]:
     if walk.population is None:
         return "there is no population to compare them with", False
     package.wrong.add("forms", *Forms(walk.population, walk.sealed).departures(package.forms))
-    if package.unread:
-        return f"{', '.join(package.unread)}: too large to be compared", True
-    absent = [name for name in ("junit.xml", "controls.json", "oscal.json") if name not in package.forms]
+    unread = [name for name in package.unread if name in _FORMS]
+    if unread:
+        return f"{', '.join(unread)}: too large to be compared", True
+    absent = [name for name in _FORMS if name not in package.forms]
     return f"{', '.join(absent)}: not in the package" if absent else "", False
 
 
@@ -3391,7 +3631,7 @@ def _judge_anchors(package: Package, walk: Walk) -> tuple[str, bool]:
         if size in package.heads:
             try:
                 at = time_of_token(token, package.heads[size].content, package.given.certificates)
-                package.anchors.append(Anchor(size, at, authority))
+                package.anchors.append(Anchor(size, at, f"the authority filed as {authority}"))
             except UnknownAuthority:
                 package.unknown[authority] += 1
             except TokenRefused as error:
@@ -3410,7 +3650,7 @@ def _broken_times(anchors: Iterable[Anchor], times: Mapping[int, datetime]) -> I
             yield f"entry {size} claims to be logged before {authority} saw the log without it: it was back-dated"
 
 
-def _judge_witnesses(package: Package) -> tuple[str, bool]:
+def _judge_witnesses(package: Package, walk: Walk) -> tuple[str, bool]:
     given = package.given
     if not given.witnesses:
         held = f"cosignatures for {len(package.cosignatures)} sizes" if package.cosignatures else "no cosignature"
@@ -3421,6 +3661,7 @@ def _judge_witnesses(package: Package) -> tuple[str, bool]:
         package.witnessed += seen
         if not seen:
             missing.append(witness.name)
+    package.wrong.add("witnesses", *_broken_times(package.witnessed, walk.times))
     return (f"no cosignature by {', '.join(missing)}" if missing else "", True)
 
 
@@ -3435,6 +3676,15 @@ def _cosigned(package: Package, witness: Witness) -> Iterator[Anchor]:
                 package.wrong.add("witnesses", f"{witness.name}, size {size}: {error}")
 
 
+def _wrong_previous(told: Mapping[str, Any] | None, newest: Mapping[str, Any] | None) -> Iterator[str]:
+    """The package before is the newest that the log had when this one was made: none can be passed over."""
+    named = (told["name"], told["sha256"]) if told else None
+    logged = (newest["name"], newest["bundle"]["sha256"]) if newest else None
+    if named != logged:
+        one, other = (each[0] if each else "none" for each in (named, logged))
+        yield f"previous.json names {one}, and the newest in the log is {'another' if one == other else other}"
+
+
 def _changes_since(older: Checked | None, package: Package, path: Path, entries: str) -> Iterator[str]:
     """Where the log is not that of the older package, continued."""
     if older is None:
@@ -3442,7 +3692,7 @@ def _changes_since(older: Checked | None, package: Package, path: Path, entries:
     digests = older.package.ring.digests
     if package.ring.digests[: len(digests)] != digests:
         yield "the keyring is not the older one continued"
-    if older.is_named_by(package.previous) and (package.previous or {})["sha256"] != digest_of(older.report.bundle):
+    if (package.previous or {}).get("name") == older.name and not older.is_named_by(package.previous):
         yield "previous.json names another package of that name than the one given"
     limits = package.given.limits or PACKAGE_LIMITS
     with open_plain(older.report.bundle) as first, open_plain(path) as second:
@@ -3488,6 +3738,9 @@ def _remarks(package: Package, walk: Walk) -> tuple[str, ...]:
         told.append(f"{locks['GOVERNANCE']} bundles lie under a lock that an administrator may lift (GOVERNANCE)")
     told += walk.probes[-_SHOWN:]
     told += walk.lives.remarks(walk.population)
+    told += walk.remarks()
+    if not package.given.keyring:
+        told.append("whether a key was revoked since the package was made is not known (--keyring)")
     for kind, count in sorted(walk.unknown.items())[:_SHOWN]:
         told.append(f"{count} records of the kind {kind[:_LONGEST]!r} came after this verifier: only their seals count")
     for who, count in sorted(package.unknown.items()):
@@ -3515,7 +3768,9 @@ def _told(walk: Walk) -> tuple[str, ...]:
     counts = (
         ", ".join(f"{walk.outcomes[word]} {word}" for word in _OUTCOMES if walk.outcomes[word]) or "nothing was due"
     )
-    others = [f"{len(population.of(where))} {word}" for where, word in (("open", "open"), ("late", "sealed late"))]
+    lists = (("open", "open"), ("late", "sealed late"), ("carried", "carried from the package before"))
+    found = [(len(population.of(where)), word) for where, word in lists]
+    others = [f"{count} {word}" for count, word in found if count or not word.startswith("carried")]
     period = f"{write_time(population.since)} to {write_time(population.until)}"
     return (f"{period}: {counts}; besides {' and '.join(others)}", f"{walk.size} entries in the log")
 
@@ -3535,7 +3790,9 @@ def in_words(report: Report) -> Iterator[str]:
     yield f"{printable(str(report.bundle))}, key {report.key_id}"
     yield ""
     for proof in report.proofs:
-        yield printable(f"{_MARKS[proof.ok]:<12} {proof.name:<13} {proof.expected if proof.ok else proof.seen}")
+        beyond = f" ({proof.seen})" if proof.seen != _AS_EXPECTED else ""
+        said = proof.expected + beyond if proof.ok else proof.seen
+        yield printable(f"{_MARKS[proof.ok]:<12} {proof.name:<13} {said}")
     for title, lines in (
         ("What the failures mean", [f"{p.name}: {p.meaning}" for p in report.proofs if p.ok is False]),
         ("What was not checked", [f"{p.name}: {p.seen.split(': ', 1)[1]}" for p in report.proofs if p.ok is None]),
@@ -3610,6 +3867,7 @@ def _parser() -> _Parser:
     )
     add("--tsa-cert", type=Path, action="append", default=[], help="a certificate (PEM) of a time-stamp authority")
     add("--witness", action="append", default=[], metavar="VKEY", help="the key of a witness, as NAME+ID+KEY")
+    add("--head", type=Path, action="append", default=[], help="a head of the log that was kept: is it still so?")
     add("--limit", action="append", default=[], metavar="WHAT=N", help="members, total_bytes or tag_bytes at most")
     add("--openssl", action="store_true", help="check signatures by the command openssl alone")
     add("--json", action="store_true", help="for programs")
@@ -3645,6 +3903,7 @@ def _given(asked: argparse.Namespace) -> Given:
         asked.linked,
         b"\n".join(map(load_file, asked.tsa_cert)),
         tuple(witness for witness in witnesses if witness),
+        tuple(asked.head),
     )
 
 

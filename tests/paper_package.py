@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from evidence.archive import ArchiveWriter
 from evidence.envelope import sign
 from evidence.keyring import EVERY_ROLE, Facts, Keyring, Role
 from evidence.keys import ensure_key_pair, load_signer, public_key_of
-from evidence.log import Bundle, Draft, record_draft, run_draft
+from evidence.log import Bundle, Draft, package_draft, record_draft, run_draft
 from evidence.log.entries import Entry, make_entry
 from evidence.log.heads import make_head
 from evidence.receipts import PutReceipt
@@ -129,11 +129,14 @@ class Installation:
         info: Mapping[str, str] | None = None,
         result: Mapping[str, Any] | None = None,
         signer: CryptoSigner | None = None,
+        is_old: bool = False,
     ) -> bytes:
-        """A bag with any payload, sealed as `evidence.bundle.seal` seals."""
+        """A bag with any payload, sealed as `evidence.bundle.seal` seals, or as before the format had a label."""
         signer = signer or self.seal
         found = {bag.PAYLOAD + name: content for name, content in files.items()}
-        found[bag.LABELS] = bag.labels(top, {n: len(c) for n, c in found.items()}, info or {})
+        is_whole = not is_old and (result is not None or kind is PredicateType.PACKAGE)
+        given = dict(info or {}) | ({bag.FORMAT_LABEL: bag.FORMAT} if is_whole else {})
+        found[bag.LABELS] = bag.labels(top, {n: len(c) for n, c in found.items()}, given)
         subjects = {name: digest(content) for name, content in found.items()}
         payload = {name: sha256 for name, sha256 in subjects.items() if name != bag.LABELS}
         tags = {
@@ -185,6 +188,13 @@ class Period:
     rows: list[dict[str, Any]] = field(default_factory=list)
     logged_at: datetime = BEGIN
     name: str = "2026-Q3"
+    since: datetime = BEGIN
+    until: datetime = END
+    says: dict[str, Any] = field(default_factory=lambda: {"carried": [], "late": [], "open": []})
+    """What `population.json` says besides."""
+    previous: bytes = b"null"
+    is_old: bool = False
+    """Sealed before there was a label of the format."""
 
     def enter(self, draft: Draft, at: datetime) -> int:
         """Log something; its index."""
@@ -237,6 +247,26 @@ class Period:
         self.files[place] = envelope
         return self.enter(record_draft(envelope=digest(envelope), key=place, predicate_type=kind.value), at)
 
+    def enter_package(self, content: bytes, at: datetime | None = None) -> int:
+        """Log this package, sealed before."""
+        key, at = f"packages/{self.name}.tar.gz", at or self.logged_at
+        receipt = self.home.receipt(key, content, at)
+        bundle = Bundle(key, digest(content), len(content))
+        draft = package_draft(
+            bundle=bundle, envelope=digest(envelope_in(content)), name=self.name, receipt=digest(receipt)
+        )
+        return self.enter(draft, at)
+
+    def next(self, name: str, since: datetime, until: datetime) -> "Period":
+        """The period of the next package: it is sealed now, and the same log goes on from it."""
+        content = self.package()
+        self.enter_package(content)
+        keys = {place: envelope for place, envelope in self.files.items() if place.startswith("keys/")}
+        named = canonical({"name": self.name, "sha256": digest(content)})
+        other = Period(self.home, keys, list(self.entries), [], self.logged_at, name, since, until, previous=named)
+        self.entries.pop()
+        return other
+
     def head(self, size: int | None = None, signer: CryptoSigner | None = None) -> bytes:
         """The head over the first `size` entries, or all."""
         some = self.entries[: len(self.entries) if size is None else size]
@@ -251,19 +281,17 @@ class Period:
     def all_files(self) -> Files:
         """What lies in `data/`, the forged parts as they are and the others made now."""
         population = {
-            "from": utc(BEGIN),
-            "late": [],
+            "from": utc(self.since),
             "madeAt": utc(self.logged_at),
-            "open": [],
-            "slots": sorted(self.rows, key=lambda each: (each["scheduledAt"], each["plan"], each["entry"])),
-            "until": utc(END),
-        }
+            "slots": in_order(self.rows),
+            "until": utc(self.until),
+        } | self.says
         made = {
             "README.txt": b"How to check this package.\n",
             "log/entries.jsonl": b"".join(entry + b"\n" for entry in self.entries),
             "log/head": self.head(),
             "population.json": canonical(population),
-            "previous.json": b"null",
+            "previous.json": self.previous,
         }
         return made | self.files
 
@@ -272,12 +300,12 @@ class Period:
         lines = self.head().decode().split("\n")
         predicate = {
             "head": {"origin": ORIGIN, "root": lines[2], "size": int(lines[1])},
-            "period": {"from": utc(BEGIN), "until": utc(END)},
+            "period": {"from": utc(self.since), "until": utc(self.until)},
         }
-        info = {bag.PERIOD_LABEL: f"{utc(BEGIN)}/{utc(END)}"}
+        info = {bag.PERIOD_LABEL: f"{utc(self.since)}/{utc(self.until)}"}
         files = self.all_files() if files is None else files
-        kind = PredicateType.PACKAGE
-        return self.home.sealed(files, self.name, predicate | says, kind, info=info, signer=signer)
+        kind, is_old = PredicateType.PACKAGE, self.is_old
+        return self.home.sealed(files, self.name, predicate | says, kind, info=info, signer=signer, is_old=is_old)
 
 
 def row(run: Run, entry: int | None, **says: Any) -> dict[str, Any]:
@@ -285,6 +313,18 @@ def row(run: Run, entry: int | None, **says: Any) -> dict[str, Any]:
     due = day(run.number)
     told = {"entry": entry, "outcome": run.outcome, "plan": run.plan, "run": run.name if entry is not None else None}
     return told | {"scheduledAt": utc(due), "slot": slot_key(run.plan, due)} | says
+
+
+def open_row(run: Run, until: datetime | None = None) -> dict[str, Any]:
+    """The row of a due time that can still be run, until then or for an hour."""
+    return row(replace(run, outcome="open"), None, claimableUntil=utc(until or day(run.number) + HOUR))
+
+
+def in_order(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As the population lists them."""
+    return sorted(
+        rows, key=lambda each: (each["scheduledAt"] or "", each["plan"], -1 if each["entry"] is None else each["entry"])
+    )
 
 
 def unpack(archive: bytes) -> Files:

@@ -80,6 +80,35 @@ def test_a_bundle_with_everything_beside_it_passes(bundle: Bundle) -> None:
     assert report.told == ("run restore-shop-0002 failed",)
 
 
+def test_what_was_not_given_is_listed_as_not_checked(bundle: Bundle) -> None:
+    given = {"keyring": bundle.keyring(), "proof": bundle.proof(), "receipt": bundle.receipt()}
+    names = {"keyring": "keyring", "proof": "log", "receipt": "receipt"}
+    for left in (set(given), {"receipt"}, {"proof", "receipt"}, set()):
+        report = bundle.look(**{name: path for name, path in given.items() if name not in left})
+        unmade = {proof.name: proof for proof in report.proofs if proof.ok is None}
+        assert (report.verdict, set(unmade)) == ("pass", {names[each] for each in left})
+        assert not any(proof.counts for proof in unmade.values())
+        assert all(f"(--{each})" in unmade[names[each]].seen for each in left)
+
+
+def test_a_head_that_was_kept_is_held_beside_that_of_the_proof(bundle: Bundle) -> None:
+    def verdict(*heads: bytes, **given: Any) -> str:
+        paths = tuple(bundle.lay(f"head-{number}", head) for number, head in enumerate(heads))
+        report = bundle.look(keyring=bundle.keyring(), heads=paths, **given)
+        assert {proof.name for proof in report.proofs if not proof.ok and proof.counts} <= {"heads"}
+        return report.verdict
+
+    proof, period = bundle.proof(), bundle.period
+    assert verdict(period.head(), proof=proof) == "pass"
+    assert verdict(period.head(), period.head(3), proof=proof) == "inconclusive"  # a proof leads to one head
+    assert verdict(period.head()) == "inconclusive"
+    other = a_period(bundle.home)
+    other.entries[-1] = other.entries[-2]
+    assert verdict(other.head(), proof=proof) == "fail"
+    for wrong in (b"", period.head(signer=bundle.home.seal)):
+        assert verdict(wrong, proof=proof) == verdict(wrong) == "fail"
+
+
 def test_without_a_keyring_the_pinned_key_has_to_be_the_logs(bundle: Bundle) -> None:
     assert bundle.failed(proof=bundle.proof()) == {"log"}
     bundle.home.log = bundle.home.seal

@@ -82,7 +82,7 @@ def test_json_for_programs(desk: Desk) -> None:
     found = json.loads(said)
     assert (code, found["verdict"]) == (0, "pass")
     unchecked = {check["name"] for check in found["checks"] if check["ok"] is None}
-    assert unchecked == {"plans", "forms", "anchors", "witnesses", "previous"}
+    assert unchecked == {"plans", "forms", "anchors", "witnesses", "previous", "own entry", "own receipt"}
     assert found["predicate"]["head"]["size"] == 6
     code, said, _ = desk.run("forged.tar.gz", "--key", "signing.pub", "--json")
     found = json.loads(said)

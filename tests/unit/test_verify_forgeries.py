@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from evidence import bag
+from evidence.envelope import sign
 from evidence.keyring import EVERY_ROLE, Action, Facts, Role
 from evidence.keys import public_key_of
-from evidence.statement import PredicateType, canonical, utc
-from evidence.verify import parse_vkey
+from evidence.statement import PredicateType, canonical, statement, utc
+from evidence.verify import Judge, default_judge, judge_by_openssl, parse_vkey
 from tests.paper_package import (
     BEGIN,
     END,
@@ -24,7 +26,10 @@ from tests.paper_package import (
     day,
     digest,
     envelope_saying,
+    open_row,
+    pack,
     row,
+    unpack,
 )
 
 
@@ -105,6 +110,55 @@ def test_a_journal_that_disagrees_with_its_seal_is_caught(home: Installation, au
     assert auditor.failed(home.sealed({"journal.jsonl": JOURNALS[what]}, "r1", said)) == {"agreement"}
 
 
+PASSES: dict[str, tuple[dict[str, Any], bool]] = {
+    "as it was": ({}, False),
+    "without a verdict, as of old": ({"verdict": None}, False),
+    "with findings that passed": ({"findings": [{"check": "a", "verdict": "pass"}]}, False),
+    "with one that was not asked": ({"findings": [{"check": "a", "verdict": None}]}, False),
+    "with a failing verdict": ({"verdict": "fail"}, True),
+    "with no verdict at all": ({"verdict": "inconclusive"}, True),
+    "with a finding that failed": (
+        {"findings": [{"check": "a", "verdict": "pass"}, {"check": "b", "verdict": "fail"}]}, True,
+    ),
+    "with one that saw nothing": ({"findings": [{"check": "a", "verdict": "inconclusive"}]}, True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", PASSES)
+@pytest.mark.parametrize("judge", [default_judge, judge_by_openssl], ids=["cryptography", "openssl"])
+def test_a_pass_that_its_own_findings_contradict_is_caught(
+    home: Installation, auditor: Auditor, what: str, judge: Judge
+) -> None:
+    says, is_caught = PASSES[what]
+    run = Run(1)
+    bundle = home.sealed({"note.txt": b"no journal"}, run.name, {**run.predicate, **says})
+    assert auditor.failed(bundle, judge=judge) == ({"agreement"} if is_caught else set())
+    period = fresh(home)
+    period.enter_run(run, bundle)
+    assert auditor.failed(period.package(), judge=judge) == ({"runs"} if is_caught else set())
+    failed = home.sealed({"note.txt": b"no journal"}, run.name, {**run.predicate, **says, "outcome": "failed"})
+    assert auditor.failed(failed) == set()  # who failed may say whatever he found
+
+
+@pytest.mark.parametrize("judge", [default_judge, judge_by_openssl], ids=["cryptography", "openssl"])
+def test_a_test_result_that_was_dropped_is_missed_since_the_format_has_a_label(
+    home: Installation, auditor: Auditor, judge: Judge
+) -> None:
+    """Without any key: its digest is in no statement."""
+    for is_old in (False, True):
+        result = {"result": "PASSED"}
+        sealed = home.sealed({"a": b""}, "r1", {"outcome": "passed"}, result=result, is_old=is_old)
+        files = {name: content for name, content in unpack(sealed).items() if name != bag.TEST_RESULT}
+        tags = {n: digest(c) for n, c in files.items() if not n.startswith("data/") and n != bag.TAG_MANIFEST}
+        dropped = pack(files | {bag.TAG_MANIFEST: bag.manifest(tags)}, "r1")
+        assert auditor.failed(sealed, judge=judge) == set()
+        assert auditor.failed(dropped, judge=judge) == (set() if is_old else {"test result"})
+    labels = files[bag.LABELS] + b"x: y\n"  # nor can the label be dropped or put in
+    tags[bag.LABELS] = digest(labels)
+    relabelled = pack(files | {bag.LABELS: labels, bag.TAG_MANIFEST: bag.manifest(tags)}, "r1")
+    assert "subjects" in auditor.failed(relabelled, judge=judge)
+
+
 @pytest.mark.parametrize(
     ("outcome", "result", "is_caught"),
     [
@@ -127,11 +181,6 @@ def test_a_test_result_no_better_than_the_run(
 
 
 def test_a_test_result_of_other_files_or_by_another_key_is_caught(home: Installation, auditor: Auditor) -> None:
-    from evidence import bag
-    from evidence.envelope import sign
-    from evidence.statement import statement
-    from tests.paper_package import pack, unpack
-
     sealed = home.sealed({"a": b""}, "r1", {"outcome": "passed"}, result={"result": "PASSED"})
     files = unpack(sealed)
     subjects = {name: digest(content) for name, content in files.items() if name in ("data/a", bag.LABELS)}
@@ -183,7 +232,7 @@ def test_a_population_that_hides_or_invents_is_caught(home: Installation, audito
     POPULATIONS[what](period)
     failed = auditor.failed(period.package())
     assert "population" in failed
-    assert failed <= {"population", "receipts", "runs"}  # what no row names is not of the period
+    assert failed <= {"population", "receipts", "runs", "log"}  # what no row names is not of the period
 
 
 def population(period: Period, **says: Any) -> bytes:
@@ -220,7 +269,7 @@ def test_open_slots_and_runs_of_an_earlier_period_are_no_findings(home: Installa
     period.enter_run(before, logged_at=day(1))
     late = period.rows.pop()
     period.enter_run(Run(2))
-    period.files["population.json"] = population(period, late=[late], open=[row(Run(9, "open"), None)])
+    period.files["population.json"] = population(period, late=[late], open=[open_row(Run(9))])
     report = auditor.look(period.package())
     assert report.verdict == "pass", report.proofs
     assert report.told[0].endswith("1 passed; besides 1 open and 1 sealed late")

@@ -15,7 +15,7 @@ from evidence.log import record_draft
 from evidence.plans import PlanEvent, PlanStatement
 from evidence.statement import PredicateType, canonical, statement, utc
 from evidence.verify import Report
-from tests.paper_package import BEGIN, END, Auditor, Installation, Period, Run, day, digest, row
+from tests.paper_package import BEGIN, Auditor, Installation, Period, Run, day, digest, row
 
 PLAN = "restore-shop"
 ENROLLED, CHANGED, RETIRED = PlanEvent
@@ -62,12 +62,7 @@ class Told(Period):
     def with_plans(self, **plan: Any) -> bytes:
         """The package, whose population tells of the plan too."""
         told = {"longestGapSeconds": 86400, "name": PLAN, "retiredAt": None} | plan
-        population = {
-            "from": utc(BEGIN), "late": [], "madeAt": utc(self.logged_at), "open": [], "plans": [told],
-            "slots": sorted(self.rows, key=lambda each: (each["scheduledAt"], each["plan"])),
-            "until": utc(END),
-        }  # fmt: skip
-        self.files["population.json"] = canonical(population)
+        self.says["plans"] = [told]
         return self.package()
 
 
@@ -125,6 +120,24 @@ def test_an_end_that_the_log_does_not_tell_is_not_vouched_for(period: Told, audi
     (said,) = vouched(auditor.look(period.with_plans(retiredAt=utc(day(2)))))
     assert "is said to be retired" in said
     assert vouched(auditor.look(period.with_plans(longestGapSeconds=86400 * 365))) == []
+
+
+def test_a_plan_of_which_no_cadence_is_told_is_not_vouched_for(period: Told, auditor: Auditor) -> None:
+    """Without one nobody could tell that its due times stop."""
+    period.enter_run(Run(60, plan="another"))
+    for gap in (None, 0, "often"):
+        (said,) = vouched(auditor.look(period.with_plans(longestGapSeconds=gap)))
+        assert "is said to have no known cadence" in said
+
+
+def test_plans_that_the_log_tells_of_and_the_population_does_not_are_caught(period: Told, auditor: Auditor) -> None:
+    period.enter_run(Run(60, plan="another"))
+    assert auditor.failed(period.with_plans()) == set()
+    for told in ([], None, {}, "none"):
+        period.says["plans"] = told
+        assert auditor.failed(period.package()) == {"plans"}
+    del period.says["plans"]
+    assert auditor.failed(period.package()) == {"plans"}
 
 
 def test_due_times_that_go_on_as_gaps_need_no_word(period: Told, auditor: Auditor) -> None:
