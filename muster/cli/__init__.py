@@ -310,12 +310,14 @@ def verify(
     ] = None,
     tsa_cert: Annotated[list[Path] | None, typer.Option(help="A certificate of a time-stamp authority.")] = None,
     witness: Annotated[list[str] | None, typer.Option(metavar="VKEY", help="The key of a witness.")] = None,
+    head: Annotated[list[Path] | None, typer.Option(help="A head of the log that was kept: is it still so?")] = None,
     as_json: AsJson = False,
 ) -> int:
     """Check a sealed bundle or package offline, by a pinned key."""
     from muster.cli.verify import Beside, verify
 
-    beside = Beside(proof, keyring, receipt, before, linked, tuple(tsa_cert or ()), tuple(witness or ()))
+    lists = (tuple(tsa_cert or ()), tuple(witness or ()), tuple(head or ()))
+    beside = Beside(proof, keyring, receipt, before, linked, *lists)
     return verify(bundle, key or settings().pinned_key_file, beside, as_json=as_json)
 
 

@@ -37,6 +37,7 @@ class Beside(NamedTuple):
     linked: Path | None = None
     certificates: tuple[Path, ...] = ()
     witnesses: tuple[str, ...] = ()
+    heads: tuple[Path, ...] = ()
 
 
 def verify(bundle: Path, key: Path, beside: Beside, *, as_json: bool) -> int:
@@ -68,6 +69,7 @@ def _given(key: Path, beside: Beside) -> Given:
         beside.linked,
         b"\n".join(map(load_file, beside.certificates)),
         tuple(witness for witness in witnesses.values() if witness),
+        beside.heads,
     )
 
 

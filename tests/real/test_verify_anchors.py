@@ -74,10 +74,12 @@ def test_ranges_under_an_anchor_and_under_none_are_told_apart(
     assert report.verdict == "pass", report.proofs
     first, second = (remark for remark in report.remarks if "time-stamped" in remark)
     assert first.startswith("entries 0 to 2 were time-stamped at ")
-    assert first.endswith(" by one")
-    told = datetime.fromisoformat(first.removeprefix("entries 0 to 2 were time-stamped at ").removesuffix(" by one"))
+    assert first.endswith(" by the authority filed as one")
+    when = first.removeprefix("entries 0 to 2 were time-stamped at ").removesuffix(" by the authority filed as one")
+    told = datetime.fromisoformat(when)
     assert abs(told - ANCHORED) < timedelta(minutes=30)
     assert second == "entries 3 to 3 are not time-stamped, as far as was checked"
+    assert seen(report) == "the authority filed as one: 3 of 4 entries"
 
 
 def test_what_was_not_given_is_said_and_what_was_asked_for_in_vain_is_inconclusive(
@@ -104,7 +106,7 @@ def test_a_back_dated_run_is_caught(home: Installation, auditor: Auditor, author
     """It was added after the head was anchored, and claims to have been logged before: in itself in order."""
     package = anchored(home, authority, NOW - 3 * DAY, NOW - 4 * DAY).package()
     assert auditor.look(package).verdict == "pass"
-    assert "entry 3 claims to be logged before one saw the log without it" in seen(
+    assert "entry 3 claims to be logged before the authority filed as one saw the log without it" in seen(
         auditor.look(package, **pinned(authority))
     )
 
@@ -113,7 +115,8 @@ def test_a_run_that_claims_to_be_logged_after_it_was_anchored_is_caught(
     home: Installation, auditor: Auditor, authority: TimestampAuthority
 ) -> None:
     package = anchored(home, authority, NOW - DAY, NOW - DAY).package()
-    assert "entry 2 claims to be logged after one had seen it" in seen(auditor.look(package, **pinned(authority)))
+    told = seen(auditor.look(package, **pinned(authority)))
+    assert "entry 2 claims to be logged after the authority filed as one had seen it" in told
 
 
 def test_clocks_may_differ_by_an_hour(home: Installation, auditor: Auditor, authority: TimestampAuthority) -> None:
