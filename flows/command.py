@@ -7,17 +7,15 @@ ends; it ends with the run.
 
 import os
 import subprocess
-from datetime import UTC, datetime
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.logging.loggers import get_run_logger
-from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
+from flows.guarding import Claiming, refusal, run_here
 from muster.cutover.claimline import read_claim
-from muster.guard import TICK, Grant, Guard, WhenAway, told
-from muster.ledger.claiming import DUPLICATE
+from muster.guard import TICK, WhenAway, told
 from muster.settings import Settings
 
 _HOLDER = "MUSTER_HOLDER"
@@ -32,7 +30,7 @@ def command(
     holder: str = "",
     when_away: str = "",
 ) -> State:
-    """Run a command line, once for each due time.
+    """Run a command line, once for each due time; a run by hand claims none.
 
     Args:
         command: For /bin/sh. A leading `muster tick ... --` is left out: the flow claims by itself.
@@ -44,17 +42,21 @@ def command(
     """
     asked, given = read_claim(command), {**os.environ, **(environment or {})}
     settings = Settings.from_environment(given)
-    tick = datetime.fromisoformat(str(flow_run.scheduled_start_time)).astimezone(UTC)
-    own, policy = holder or settings.holder, WhenAway(when_away or asked.when_away or WhenAway.WAIT)
-    with Guard(settings.ledger_url, own, policy, patience=float(asked.patience) if asked.patience else None) as guard:
-        grant = guard.claim(schedule, tick)
-    if not grant:
-        return _refused(grant, own)
-    given |= {**({_HOLDER: own} if own else {}), TICK: told(tick)}
+    how = Claiming(
+        url=settings.ledger_url,
+        holder=holder or settings.holder,
+        when_away=WhenAway(when_away or asked.when_away or WhenAway.WAIT),
+        patience=float(asked.patience) if asked.patience else None,
+    )
+    run = run_here()
+    if refused := refusal(run, schedule, how):
+        return refused
+    served = {_HOLDER: how.holder} if how.holder else {}
+    served |= {TICK: told(run.tick)} if run.tick else {}
     try:
         done = subprocess.run(
             ["/bin/sh", "-c", asked.work],
-            env=given,
+            env=given | served,
             capture_output=True,
             text=True,
             timeout=time_limit,
@@ -65,10 +67,3 @@ def command(
     for line in (*done.stdout.splitlines(), *done.stderr.splitlines()):
         get_run_logger().info(line)
     return Completed() if done.returncode == 0 else Failed(message=f"exit code {done.returncode}")
-
-
-def _refused(grant: Grant, holder: str) -> State:
-    """A duplicate is somebody else's to do, and is done. What is fenced or not decided is done by nobody here."""
-    if grant.why == DUPLICATE:
-        return Completed(name="Refused", message=grant.words)
-    return Failed(name="Refused", message=f"{grant.words}; it claimed as {holder or 'nobody'}")

@@ -99,12 +99,18 @@ class Guard:
         *,
         patience: float | None = None,
         by: str = "",
+        is_one_run: bool = False,
     ) -> None:
-        """`holder` is the scheduler that starts the job; `by` says who claims (default: host and pid)."""
+        """`holder` is the scheduler that starts the job; `by` says who claims (default: host and pid).
+
+        With `is_one_run`, `by` is the words of one run, and what it claimed before it is granted again: a run that is
+        tried once more meets no claim but its own.
+        """
         self.holder = holder
         self.when_away = WhenAway(when_away)
         self.patience = PATIENCE[self.when_away] if patience is None else patience
         self._by = by
+        self._is_one_run = is_one_run
         self._ledger = direct(url)
         self._claim = claim_on_postgres if self._ledger.is_postgres else claim_on_sqlite
 
@@ -124,7 +130,8 @@ class Guard:
         from tenacity import wait_random_exponential as wait
 
         tick_key(schedule, tick)
-        by = f"{self._by or f'{socket.gethostname()}/{os.getpid()}'}/{uuid4().hex}"
+        whoever = self._by or f"{socket.gethostname()}/{os.getpid()}"
+        by = whoever if self._is_one_run else f"{whoever}/{uuid4().hex}"
         values = {"schedule": schedule, "at": tick, "holder": self.holder, "epoch": epoch, "by": by}
         # Twice at least: a kept connection may have died long ago, with a server that is back since.
         stop = stop_all(stop_after_delay(self.patience), stop_after_attempt(2))
@@ -132,7 +139,7 @@ class Guard:
         try:
             for attempt in Retrying(stop=stop, wait=wait(multiplier=0.1, max=1), retry=again, reraise=True):
                 with attempt:
-                    claimed = self._once(values, attempt.retry_state.attempt_number > 1)
+                    claimed = self._once(values, self._is_one_run or attempt.retry_state.attempt_number > 1)
         except LedgerAway as error:
             return self._without(schedule, tick, error)
         return Grant(*claimed)
@@ -181,22 +188,30 @@ class Guarded:
         """What the job raises is the job's."""
 
     def __call__(self, job: Job) -> Job:
-        """Let the job be called on ticks that were claimed."""
-        if inspect.iscoroutinefunction(job):
-            raise UsageError(
-                f"{job.__qualname__} is async", "claim within it: `await asyncio.to_thread(guard.claim, ...)`"
-            )
+        """Let the job be called on ticks that were claimed. An async one waits for the answer in a thread."""
         parameters = inspect.signature(job)
 
-        @functools.wraps(job)
-        def claimed_first(*args: Any, **kwargs: Any) -> Any:
+        def may(args: Any, kwargs: Any) -> bool:
             given = parameters.bind_partial(*args, **kwargs).arguments.get("tick")
             tick = given or self._tick or tick_of_environment()
             grant = self._guard().claim(self._schedule, tick)
-            if grant:
-                return job(*args, **kwargs)
-            _LOG.warning("muster: %s at %s is not run: %s", self._schedule, told(tick), grant.words)
-            return None
+            if not grant:
+                _LOG.warning("muster: %s at %s is not run: %s", self._schedule, told(tick), grant.words)
+            return grant.granted
+
+        if inspect.iscoroutinefunction(job):
+
+            @functools.wraps(job)
+            async def claimed_before(*args: Any, **kwargs: Any) -> Any:
+                import asyncio  # a claim from a shell does without
+
+                return await job(*args, **kwargs) if await asyncio.to_thread(may, args, kwargs) else None
+
+            return claimed_before  # type: ignore[return-value]
+
+        @functools.wraps(job)
+        def claimed_first(*args: Any, **kwargs: Any) -> Any:
+            return job(*args, **kwargs) if may(args, kwargs) else None
 
         return claimed_first  # type: ignore[return-value]
 

@@ -5,12 +5,12 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from prefect.client.schemas.objects import State, StateType
 
 from flows import command as module
+from flows.guarding import Run
 from muster.ledger import Ledger, open_ledger
 from muster.settings import Settings
 
@@ -24,7 +24,7 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
     for name in ("MUSTER_HOLDER", "MUSTER_LEDGER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MUSTER_HOME", str(tmp_path / "worker"))
-    monkeypatch.setattr(module, "flow_run", SimpleNamespace(scheduled_start_time=AT))
+    monkeypatch.setattr(module, "run_here", lambda: Run("one", AT, NAME))
     monkeypatch.setattr(module, "get_run_logger", lambda: logging.getLogger("a run"))
     with open_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}") as opened:
         opened.assign_owner([NAME], "prefect")
@@ -103,6 +103,21 @@ def test_while_the_ledger_is_away_the_policy_decides_and_a_run_that_does_nothing
     assert done.is_completed() is works
     assert done.is_failed() is not works
     assert (tmp_path / "worked").exists() is works
+    assert claims(ledger) == []
+
+
+def test_a_run_that_is_tried_again_works_again(ledger: Ledger, tmp_path: Path) -> None:
+    """Its tick is its own: to refuse it would show a run as well that failed, and did nothing the second time."""
+    assert run(ledger, f"echo x >> {tmp_path / 'worked'}; exit 1").is_failed()
+    assert run(ledger, f"echo x >> {tmp_path / 'worked'}").name == "Completed"
+    assert (tmp_path / "worked").read_text() == "x\nx\n"
+    assert claims(ledger) == [(AT, "prefect")]
+    assert ledger.refusals_between([NAME], AT.replace(hour=0), AT) == ()
+
+
+def test_a_run_by_hand_serves_no_due_time(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "run_here", lambda: Run("one", None, NAME))
+    assert run(ledger, '[ -z "$MUSTER_TICK" ]').is_completed()
     assert claims(ledger) == []
 
 

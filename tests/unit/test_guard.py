@@ -191,15 +191,53 @@ def test_a_with_statement_raises_where_it_may_not_work(url: str, monkeypatch: py
         _ = 1 // 0
 
 
-def test_a_job_without_a_tick_and_an_async_one_are_told(url: str) -> None:
+def test_a_job_without_a_tick_is_told(url: str) -> None:
     with pytest.raises(UsageError, match="which tick"):
         guarded("orders")(lambda: None)()
 
-    async def job() -> None:
-        await asyncio.sleep(0)
 
-    with pytest.raises(UsageError, match="is async"):
-        guarded("orders")(job)
+def test_an_async_job_works_once_and_others_go_on_while_it_claims(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, answered = threading.Event(), threading.Event()
+    ask = Guard.claim
+
+    def slow(guard: Guard, *arguments: Any, **more: Any) -> Grant:
+        asked.set()
+        assert answered.wait(10), "the loop stood still"
+        return ask(guard, *arguments, **more)
+
+    monkeypatch.setattr(Guard, "claim", slow)
+
+    @guarded("orders")
+    async def job(tick: datetime) -> str:
+        await asyncio.sleep(0)
+        return f"worked at {tick:%H:%M}"
+
+    async def beside() -> None:
+        while not asked.is_set():
+            await asyncio.sleep(0.01)
+        answered.set()
+
+    async def both() -> tuple[str | None, None]:
+        return await asyncio.gather(job(AT), beside())
+
+    assert asyncio.run(both())[0] == "worked at 04:05"
+    assert asyncio.run(both())[0] is None
+
+
+def test_one_run_meets_no_claim_but_its_own(url: str) -> None:
+    def claim(by: str) -> str:
+        with Guard(url, by=by, is_one_run=True) as guard:
+            return guard.claim("orders", AT).why
+
+    assert [claim("run 1"), claim("run 1"), claim("run 2"), claim("run 1")] == [
+        "granted",
+        "granted",
+        "duplicate",
+        "granted",
+    ]
+    with open_ledger(url) as ledger:
+        assert [claim.by for claim in ledger.claims_between(["orders"], *EVER)] == ["run 1"]
+        assert [refusal.by for refusal in ledger.refusals_between(["orders"], *EVER)] == ["run 2"]
 
 
 @pytest.mark.parametrize("text", ["2026-03-01T04:05", "yesterday", "", "04:05Z"])
