@@ -27,6 +27,8 @@ PAGE = 200
 DELETED_AT_ONCE = 50
 _MANY_IDS = 150
 """Ids in one filter: SQLite binds a limited number of values to a statement."""
+_TURNED_BACK = 20
+"""Times in a row that a page is read again without a row that is new: rows that move are caught up with sooner."""
 _CALL_SECONDS = 20.0
 _BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE})
 
@@ -94,15 +96,23 @@ class Api:
             self._content(answer, path)
 
     def pages(self, path: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Every row of a filter, once. Pages overlap by a row: where that is missing, others moved up unseen."""
+        """Every row of a filter, once. Pages overlap by a row: where that is missing, others moved up unseen.
+
+        A `StepError` where they never come to overlap: what is read then is not all of it.
+        """
         seen: set[str] = set()
-        offset = 0
+        offset = turned = 0
         while True:
             page = self.post(path, {**body, "limit": PAGE, "offset": offset})
             if offset and (not page or page[0]["id"] not in seen):
+                turned += 1
+                if turned > _TURNED_BACK:
+                    raise StepError(f"{self.url} answers {path} with pages that do not fit together", "see its log")
                 offset = max(0, offset - PAGE + 1)
                 continue
-            yield from (row for row in page if row["id"] not in seen)
+            new = [row for row in page if row["id"] not in seen]
+            turned = 0 if new else turned
+            yield from new
             seen.update(row["id"] for row in page)
             if len(page) < PAGE:
                 return

@@ -185,6 +185,20 @@ def test_rows_that_move_up_where_others_are_gone_are_not_passed_over(gone: int) 
     assert sorted(map(int, read)) == list(range(650))
 
 
+@pytest.mark.parametrize("later", [[], rows(range(1000, 1200))])
+def test_a_server_whose_later_pages_never_fit_is_not_asked_for_ever(later: list[dict[str, str]]) -> None:
+    """Its first page is full, and what follows is empty, or belongs to nothing."""
+    asked: list[int] = []
+
+    def take(request: httpx.Request) -> httpx.Response:
+        asked.append(json.loads(request.content)["offset"])
+        return httpx.Response(200, json=later if asked[-1] else rows(range(PAGE)))
+
+    with pytest.raises(StepError, match="pages that do not fit together"):
+        list(api(take).pages("flow_runs/filter", {}))
+    assert len(asked) < 50
+
+
 @pytest.mark.parametrize("size", [0, 1, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE - 1, 2 * PAGE])
 def test_every_size_of_list_is_read_to_its_end(size: int) -> None:
     assert len(paged(rows(range(size)), rows(range(size)))) == size
