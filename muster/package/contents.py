@@ -41,6 +41,8 @@ class Contents:
     cosignatures: tuple[Cosignature, ...]
     previous: Previous | None
     muster: str
+    unpacked: int
+    """Bytes of what is in the bundles that are in the package."""
 
     @property
     def has_ended(self) -> bool:
@@ -72,6 +74,7 @@ def put_together(inputs: PackageInputs, log: Log, telemetry: Telemetry) -> Conte
         log, readings, inputs.period, inputs.plans, inputs.standings, inputs.as_of, statements
     )
     sound = [run for run in (*log.runs, *log.late) if _is_packaged(readings.get(run.key))]
+    copied = tuple(run for run in sound if run.size <= inputs.link_above)
     return Contents(
         name=inputs.name,
         release=inputs.release,
@@ -79,7 +82,7 @@ def put_together(inputs: PackageInputs, log: Log, telemetry: Telemetry) -> Conte
         log=log,
         population=population,
         matrix=build_matrix(population, log),
-        copied=tuple(run for run in sound if run.size <= inputs.link_above),
+        copied=copied,
         linked=tuple(run for run in sound if run.size > inputs.link_above),
         receipts=dict(_receipts(inputs, sound)),
         telemetry=telemetry,
@@ -87,6 +90,7 @@ def put_together(inputs: PackageInputs, log: Log, telemetry: Telemetry) -> Conte
         cosignatures=tuple(sorted(inputs.cosignatures, key=lambda each: (each.size, each.witness))),
         previous=inputs.previous,
         muster=inputs.muster,
+        unpacked=sum(readings[run.key].unpacked for run in copied),
     )
 
 

@@ -1,7 +1,8 @@
 """Making a package: everything of a period becomes one sealed file.
 
 Promises: the same input gives the same bytes; memory does not grow with the size of the bundles, and little with their
-number; the package appears whole under its name, or not at all; what is missing is in it as missing.
+number; the package appears whole under its name, or not at all; what is missing is in it as missing; what a verifier
+could not read is not made.
 Source: docs/evidence-format.md, "The package".
 """
 
@@ -25,6 +26,7 @@ from muster.package.html import render_html
 from muster.package.inputs import Content, PackageInputs
 from muster.package.jsonfile import write_json
 from muster.package.junit import render_junit
+from muster.package.limits import assert_readable
 from muster.package.log import copy_log, written
 from muster.package.oscal import oscal_of
 from muster.package.pdf import render_pdf
@@ -40,7 +42,8 @@ _ENTRIES = "log/entries.jsonl"
 def make_package(inputs: PackageInputs, signer: "Signer", destination: Path) -> Sealed:
     """Seal the package into the folder `destination`, as `NAME.tar.gz`.
 
-    Raises `EvidenceError` when the log does not fit its head or a name is too long, `SealError` when a file changes.
+    Raises `EvidenceError` when the log does not fit its head, a name is too long, or it is more than a verifier reads,
+    `SealError` when a file changes.
     """
     if not is_portable(inputs.name) or "/" in inputs.name or inputs.name.startswith("."):
         raise EvidenceError(f"{inputs.name!r} is no name for a package", "use letters, digits and ._+=,@-, 100 at most")
@@ -52,9 +55,11 @@ def make_package(inputs: PackageInputs, signer: "Signer", destination: Path) -> 
         contents = put_together(inputs, log, write_telemetry(inputs, folder / "telemetry"))
         members = dict(_members(inputs, contents, folder))
         _assert_names_fit(inputs.name, members)
+        predicate = predicate_of(contents)
+        assert_readable(members, predicate, contents.unpacked)
         return seal(
             members,
-            predicate=predicate_of(contents),
+            predicate=predicate,
             signer=signer,
             destination=destination / f"{inputs.name}{bag.SUFFIX}",
             info={

@@ -95,6 +95,8 @@ class Reading:
 
     sealed: SealedRun | None
     problems: tuple[str, ...] = ()
+    unpacked: int = 0
+    """Bytes of what is in it."""
 
 
 def read_bundle(path: Path, logged: LoggedRun) -> Reading:
@@ -169,6 +171,7 @@ class _Parts:
     opening: bytes = b""
     summary: bytes = b""
     population: bytes = b""
+    size: int = 0
 
 
 def _read_parts(source: Any, limits: Limits, *, is_package: bool = False) -> _Parts:
@@ -182,6 +185,7 @@ def _read_parts(source: Any, limits: Limits, *, is_package: bool = False) -> _Pa
         take[_POPULATION] = lambda member: setattr(parts, "population", b"".join(member.pieces))
     for member in read_archive(source, limits):
         _, _, name = member.name.partition("/")
+        parts.size += member.size
         take.get(name, _pass_over)(member)
     return parts
 
@@ -211,7 +215,7 @@ def _judge(parts: _Parts, logged: LoggedRun) -> Reading:
     if predicate is None:
         return Reading(None, ("its bundle holds no statement about a run",))
     problems = tuple(_quarrels(parts, predicate, logged))
-    return Reading(_sealed_run(predicate, parts), problems)
+    return Reading(_sealed_run(predicate, parts), problems, parts.size)
 
 
 def _quarrels(parts: _Parts, predicate: Mapping[str, Any], logged: LoggedRun) -> Iterator[str]:
