@@ -15,7 +15,7 @@ from prefect.states import Completed, Failed
 
 from flows.guarding import Claiming, refusal, run_here
 from muster.cutover.claimline import read_claim
-from muster.guard import TICK, WhenAway, told
+from muster.guard import TICK, told
 from muster.settings import Settings
 
 _HOLDER = "MUSTER_HOLDER"
@@ -38,14 +38,14 @@ def command(
         environment: Variables besides the worker's own; a `MUSTER_LEDGER` among them is where it claims.
         time_limit: Seconds after which it is ended.
         holder: The scheduler whose run this is, as claims name it; empty: as the worker's `MUSTER_HOLDER` says.
-        when_away: `run` or `wait` while the ledger is away; empty: as the claim in the command says, else `wait`.
+        when_away: `run` or `wait` while the ledger is away; empty: as the claim in the command says, or its variables.
     """
     asked, given = read_claim(command), {**os.environ, **(environment or {})}
     settings = Settings.from_environment(given)
     how = Claiming(
         url=settings.ledger_url,
         holder=holder or settings.holder,
-        when_away=WhenAway(when_away or asked.when_away or WhenAway.WAIT),
+        when_away=when_away or asked.when_away or settings.when_away,
         patience=float(asked.patience) if asked.patience else None,
     )
     run = run_here()

@@ -41,11 +41,11 @@ class Run(NamedTuple):
 
 
 class Claiming(NamedTuple):
-    """How a run claims. What is empty here the worker's environment says (`MUSTER_LEDGER`, `MUSTER_HOLDER`)."""
+    """How a run claims. What is empty here the worker's environment says (`MUSTER_LEDGER` and its like)."""
 
     url: str = ""
     holder: str = ""
-    when_away: WhenAway = WhenAway.WAIT
+    when_away: str = ""
     patience: float | None = None
 
 
@@ -71,7 +71,8 @@ def refusal(run: Run, schedule: str, how: Claiming) -> State[Any] | None:
     settings = Settings.from_environment()
     holder, by = how.holder or settings.holder, f"prefect run {run.id}"
     url = how.url or settings.ledger_url
-    with Guard(url, holder, how.when_away, patience=how.patience, by=by, is_one_run=True) as guard:
+    away = WhenAway(how.when_away or settings.when_away or WhenAway.WAIT)
+    with Guard(url, holder, away, patience=how.patience, by=by, is_one_run=True) as guard:
         grant = guard.claim(schedule, run.tick)
     if grant:
         return None
@@ -81,14 +82,14 @@ def refusal(run: Run, schedule: str, how: Claiming) -> State[Any] | None:
 
 
 def guarded_run(
-    schedule: str = "", *, holder: str = "", url: str = "", when_away: WhenAway = WhenAway.WAIT,
+    schedule: str = "", *, holder: str = "", url: str = "", when_away: WhenAway | None = None,
     patience: float | None = None,
 ) -> Callable[[Job], Job]:  # fmt: skip
     """Let a flow work only on a run whose tick it claimed. For functions, async ones too.
 
     The ticks are those of `schedule`, else of what the run's parameter `schedule` says, else of the deployment.
     """
-    how = Claiming(url, holder, WhenAway(when_away), patience)
+    how = Claiming(url, holder, when_away or "", patience)
 
     def decorate(job: Job) -> Job:
         parameters = inspect.signature(job)

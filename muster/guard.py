@@ -222,27 +222,29 @@ def guarded(
     tick: datetime | None = None,
     url: str = "",
     holder: str = "",
-    when_away: WhenAway = WhenAway.WAIT,
+    when_away: WhenAway | None = None,
     patience: float | None = None,
 ) -> Guarded:
     """Let a job work only on a tick that it claimed.
 
     As a decorator, a refused job is not called: the call returns `None`, and the log says why. In a `with` statement,
     where the body cannot be left out, it raises `TickRefused`. The tick is the job's argument `tick`, else `tick` here,
-    else `MUSTER_TICK`; ledger and holder are `MUSTER_LEDGER` and `MUSTER_HOLDER` unless they are said.
+    else `MUSTER_TICK`; ledger, holder and `when_away` are `MUSTER_LEDGER`, `MUSTER_HOLDER` and `MUSTER_WHEN_AWAY` (else
+    `wait`) unless they are said.
     """
-    return Guarded(schedule, tick, lambda: _kept(url, holder, WhenAway(when_away), patience))
+    return Guarded(schedule, tick, lambda: _kept(url, holder, when_away, patience))
 
 
 @functools.cache
-def _kept(url: str, holder: str, when_away: WhenAway, patience: float | None) -> Guard:
+def _kept(url: str, holder: str, when_away: WhenAway | None, patience: float | None) -> Guard:
     """One connection for all jobs of a process that are guarded alike."""
-    if not (url and holder):
+    said: str = when_away or ""
+    if not (url and holder and said):
         from muster.settings import Settings
 
         settings = Settings.from_environment()
-        url, holder = url or settings.ledger_url, holder or settings.holder
-    return Guard(url, holder, when_away, patience=patience)
+        url, holder, said = url or settings.ledger_url, holder or settings.holder, said or settings.when_away
+    return Guard(url, holder, WhenAway(said or WhenAway.WAIT), patience=patience)
 
 
 def tick_of_environment() -> datetime:

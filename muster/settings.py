@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -37,6 +38,8 @@ class Settings(BaseModel):
     """Who asks for runs, approvals and stops on the command line, where `--as` does not say; default: the user."""
     holder: str = ""
     """The scheduler that starts jobs here, as claims of ticks name it, where `--holder` does not say."""
+    when_away: Literal["", "run", "wait"] = ""
+    """What a job does while the ledger of its claim is away, where its claim does not say."""
     signing_key: Path | None = None
     """PEM file with the Ed25519 private key; default: made once in the data directory."""
 

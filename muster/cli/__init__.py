@@ -193,8 +193,11 @@ def tick(
     holder: Annotated[str, typer.Option(metavar="NAME", help="The scheduler that asks; else MUSTER_HOLDER.")] = "",
     epoch: Annotated[int | None, typer.Option(help="An epoch of the holder's; default: its newest.")] = None,
     when_away: Annotated[
-        Away, typer.Option(help="Without the ledger: `wait`, then be refused; or `run`, perhaps twice.")
-    ] = Away.WAIT,
+        Away | None,
+        typer.Option(
+            help="Without the ledger: `wait`, then be refused, or `run`, perhaps twice. Else MUSTER_WHEN_AWAY, `wait`."
+        ),
+    ] = None,
     patience: Annotated[
         float | None,
         typer.Option(min=0, metavar="SECONDS", help="To ask a ledger that is away; default 60, or 5 to run."),
@@ -204,7 +207,8 @@ def tick(
     """Claim a tick before a job works: 0 granted, 4 refused. A doubled tick runs once, a fenced scheduler not."""
     from muster.cli.tick import Options, tick
 
-    options = Options(schedule, at, holder, epoch, when_away.value, patience, tuple(command or ()), as_json)
+    away = when_away.value if when_away else ""
+    options = Options(schedule, at, holder, epoch, away, patience, tuple(command or ()), as_json)
     return tick(settings(), options)
 
 

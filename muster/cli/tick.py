@@ -20,6 +20,7 @@ class Options(NamedTuple):
     holder: str
     epoch: int | None
     when_away: str
+    """Empty: as the settings say, else `wait`."""
     patience: float | None
     command: tuple[str, ...]
     as_json: bool
@@ -30,7 +31,8 @@ def tick(settings: Settings, options: Options) -> int:
     program = _program(options.command)
     holder = options.holder or settings.holder
     at = moment_of_text(options.at or os.environ.get(TICK, "") or _unsaid())
-    with Guard(settings.ledger_url, holder, WhenAway(options.when_away), patience=options.patience) as guard:
+    when_away = WhenAway(options.when_away or settings.when_away or WhenAway.WAIT)
+    with Guard(settings.ledger_url, holder, when_away, patience=options.patience) as guard:
         grant = guard.claim(options.schedule, at, epoch=options.epoch)
     if options.as_json:
         asked = {"schedule": options.schedule, "tick": told(at), "holder": holder}

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from muster.cutover.schedule import Cut, Job
+from muster.guard import WhenAway
 from muster.quantity import Duration
 
 YEAR_AND_MORE = timedelta(days=400)
@@ -96,6 +97,8 @@ class CutoverSpec(_Strict):
     """A run that begins so much after one of a later tick was overtaken; what is taken up at once has no order."""
     clocks: Duration = Field(default="2s", validate_default=True, gt=timedelta())
     """How far the schedulers' clocks may be from the ledger's."""
+    when_away: WhenAway | None = None
+    """What copies of command lines do while the ledger of their claims is away; `None`: what the originals do."""
     guarded: bool = True
     """Whether jobs claim their ticks (`muster tick`): then claims are judged too. Otherwise the drill only observes."""
     ready: Ready = Ready()

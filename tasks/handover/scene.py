@@ -16,8 +16,8 @@ from muster.ledger import Ledger, Tenure, open_ledger
 from tasks.schedulers.scheduler import Reach, Scheduler
 from tasks.targets.schedulable import Schedulable
 
-HOLDER = "MUSTER_HOLDER"
-"""The variable by which a job says whose it is, when it claims."""
+HOLDER, WHEN_AWAY = "MUSTER_HOLDER", "MUSTER_WHEN_AWAY"
+"""The variables by which a job says whose it is when it claims, and what it does without an answer."""
 _EXAMPLES = 10
 
 
@@ -65,25 +65,28 @@ def translated(context: Context) -> tuple[tuple[Job, ...], tuple[Schedule, ...]]
 
 def copied(spec: CutoverSpec, inventory: Inventory, holder: str) -> tuple[tuple[Job, ...], tuple[Schedule, ...]]:
     """Jobs and schedules as a scheduler of this holder is to have them."""
-    jobs = {job.name: spec.told_of(_held_by(holder, job)) for job in inventory.jobs}
+    claims = {HOLDER: holder, **({WHEN_AWAY: spec.when_away.value} if spec.when_away else {})}
+    jobs = {job.name: spec.told_of(_claiming(claims, job)) for job in inventory.jobs}
     schedules = tuple(
-        schedule.model_copy(update={"parameters": _asked(jobs[schedule.job], schedule, holder)})
+        schedule.model_copy(update={"parameters": _asked(jobs[schedule.job], schedule, claims)})
         for schedule in inventory.schedules
     )
     return tuple(jobs.values()), schedules
 
 
-def _held_by(holder: str, job: Job) -> Job:
+def _claiming(claims: Mapping[str, str], job: Job) -> Job:
     """A command that claims by the variable claims for its new scheduler from now on."""
     if HOLDER not in job.environment:
         return job
-    return job.model_copy(update={"environment": {**job.environment, HOLDER: holder}})
+    return job.model_copy(update={"environment": {**job.environment, **claims}})
 
 
-def _asked(job: Job, schedule: Schedule, holder: str) -> dict[str, Any]:
-    """A command line's flow has to know whose ticks it claims, and for whom."""
-    named = {"schedule": schedule.name, "holder": holder} if job.command and "command" in job.parameters else {}
-    return {**job.parameters, **named, **schedule.parameters}
+def _asked(job: Job, schedule: Schedule, claims: Mapping[str, str]) -> dict[str, Any]:
+    """A command line's flow has to know whose ticks it claims, for whom, and what it does without an answer."""
+    if not (job.command and "command" in job.parameters):
+        return {**job.parameters, **schedule.parameters}
+    named = {name.removeprefix("MUSTER_").lower(): said for name, said in claims.items()}
+    return {**job.parameters, "schedule": schedule.name, **named, **schedule.parameters}
 
 
 def active_of(context: Context) -> tuple[Schedule, ...]:

@@ -10,14 +10,16 @@ from cutover_paper import plan
 
 from muster.cutover.claimants import Word, strangers
 from muster.cutover.ownership import Side
-from muster.cutover.schedule import CronRule, Job, Schedule, Stage, Tick
+from muster.cutover.schedule import CronRule, Inventory, Job, Schedule, Stage, Tick
 from muster.cutover.section import spec_of
+from muster.cutover.spec import CutoverSpec
 from muster.identity import Identity
 from muster.ledger import Ledger, open_ledger
 from muster.verdict import Verdict
 from tasks.cutover import ready
 from tasks.handover import fitness
 from tasks.handover.fitness import faults_of
+from tasks.handover.scene import copied
 from tasks.handover.shadowing import foresee
 from tests.fakes import FakeScheduler
 
@@ -171,6 +173,31 @@ def test_a_claim_in_the_midst_of_a_command_is_told_where_a_flow_claims(pair: Pai
     assert {row.untold for row in foresee(pair, plan(), ledger).schedules} == {""}, "no flow claims beside it"
     old.jobs["stock"] = Job(name="stock", command="muster tick stock --at minute --holder cron -- work")
     assert "its claim as cron" in {r.name: r.untold for r in foresee(pair, plan(), ledger).schedules}["stock"]
+
+
+@pytest.mark.parametrize("away", [None, "run"])
+def test_a_copy_claims_for_its_new_scheduler_and_by_the_plans_policy(away: str | None) -> None:
+    """What the plan tells a flow is what the line had by its variables; a job that is no command line is left alone."""
+    variables = {"MUSTER_HOLDER": "cron", "MUSTER_LEDGER": "sqlite:////x"}
+    line = Job(name="line", command="muster tick line --at minute -- work", environment=variables)
+    bare, flow = Job(name="bare", command="work"), Job(name="flow", parameters={"size": 1})
+    rows = tuple(Schedule(name=j.name, job=j.name, rule=CronRule(expression="* * * * *")) for j in (line, bare, flow))
+    inventory = Inventory(jobs=(line, bare, flow), schedules=rows)
+    said = {"MUSTER_HOLDER": "prefect", **({"MUSTER_WHEN_AWAY": away} if away else {})}
+
+    to_cron = CutoverSpec.model_validate({"when_away": away})
+    jobs, schedules = copied(to_cron, inventory, "prefect")
+    assert [dict(job.environment) for job in jobs] == [variables | said, {}, {}]
+    assert [dict(one.parameters) for one in schedules] == [{}, {}, {"size": 1}]
+
+    told = [{"jobs": ["*"], "own": {"entrypoint": "flows.command.command"}}]
+    to_prefect = CutoverSpec.model_validate({"when_away": away, "jobs": told})
+    given = {"holder": "prefect", **({"when_away": away} if away else {})}
+    assert [dict(one.parameters) for one in copied(to_prefect, inventory, "prefect")[1]] == [
+        {"command": line.command, "environment": variables | said, "schedule": "line", **given},
+        {"command": "work", "environment": {}, "schedule": "bare", **given},
+        {"size": 1},
+    ]
 
 
 def test_few_claims_are_read_however_many_there_are(

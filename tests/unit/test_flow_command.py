@@ -16,6 +16,7 @@ from muster.settings import Settings
 
 AT = datetime(2026, 11, 26, 2, 30, tzinfo=UTC)
 NAME = "orders"
+NOWHERE = {"MUSTER_LEDGER": "postgresql://nobody@127.0.0.1:1/none"}
 
 
 @pytest.fixture
@@ -90,16 +91,16 @@ def test_a_scheduler_that_is_fenced_is_not_shown_as_well(
         ("touch {}", {}, False),
         ("touch {}", {"when_away": "wait"}, False),
         ("touch {}", {"when_away": "run"}, True),
+        ("touch {}", {"environment": NOWHERE | {"MUSTER_WHEN_AWAY": "run"}}, True),
         ("muster tick orders --at minute --patience 0 --when-away run -- touch {}", {}, True),
         ("muster tick orders --at minute --patience 0 --when-away run -- touch {}", {"when_away": "wait"}, False),
     ],
 )
 def test_while_the_ledger_is_away_the_policy_decides_and_a_run_that_does_nothing_has_failed(
-    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, asked: dict[str, str], works: bool
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, asked: dict[str, object], works: bool
 ) -> None:
     monkeypatch.setattr("muster.guard.PATIENCE", {"run": 0.0, "wait": 0.0})
-    nowhere = {"MUSTER_LEDGER": "postgresql://nobody@127.0.0.1:1/none"}
-    done = run(ledger, command.format(tmp_path / "worked"), environment=nowhere, **asked)
+    done = run(ledger, command.format(tmp_path / "worked"), **{"environment": NOWHERE, **asked})
     assert done.is_completed() is works
     assert done.is_failed() is not works
     assert (tmp_path / "worked").exists() is works

@@ -131,6 +131,25 @@ def test_without_the_ledger_the_policy_decides_and_is_told(
     assert ("works without a claim" in said.getMessage()) is granted
 
 
+def test_the_environment_says_what_a_job_does_without_the_ledger_where_its_claim_does_not(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("MUSTER_LEDGER", NOWHERE)
+    asked = ["tick", "orders", "--at", told(AT), "--patience", "0"]
+
+    def decorated(**said: WhenAway) -> object:
+        guards._kept.cache_clear()
+        return guarded("orders", tick=AT, patience=0, **said)(lambda: "worked")()
+
+    assert (invoke(asked), decorated()) == (ExitCode.INTERNAL, None)
+    monkeypatch.setenv("MUSTER_WHEN_AWAY", "run")
+    assert (invoke(asked), decorated()) == (ExitCode.PASS, "worked")
+    assert (invoke([*asked, "--when-away", "wait"]), decorated(when_away=WhenAway.WAIT)) == (ExitCode.INTERNAL, None)
+    monkeypatch.setenv("MUSTER_WHEN_AWAY", "sometimes")
+    with pytest.raises(UsageError, match="MUSTER_WHEN_AWAY"):
+        decorated()
+
+
 def test_a_kept_connection_that_died_is_made_again_without_patience(url: str) -> None:
     open_ledger(url).close()
     assert flaky(url, "before", patience=0).claim("orders", AT).why == "granted"
