@@ -50,6 +50,8 @@ bench: .venv/.test
 	@.venv/bin/python -m bench.client
 	@.venv/bin/python -m bench.checker
 	@.venv/bin/python -m bench.guard
+	@.venv/bin/python -m bench.ticks
+	@.venv/bin/python -m bench.cutover
 	@.venv/bin/python -m bench.spark
 	@.venv/bin/python -m bench.log
 	@.venv/bin/python -m bench.verify
