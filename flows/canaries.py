@@ -8,12 +8,15 @@ before it works, as a guarded job does: one that is refused ends as `Refused`, a
 import argparse
 import asyncio
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import anyio
 from prefect import flow
+from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
 from prefect.client.schemas.objects import State
+from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.states import Completed, Failed, Running
 from prefect.utilities.engine import propose_state
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
@@ -23,6 +26,8 @@ from muster.guard import Guard
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
+_NO_ID = UUID(int=0)
+"""Of a place that a run is not asked for at."""
 CARELESS = "careless"
 """A parameter of a canary that does not claim: what a job without the guard is like."""
 
@@ -73,10 +78,21 @@ class CanaryWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerRes
         return Completed() if grant.granted else Completed(name="Refused", message=grant.words)
 
 
-async def _serve(pools: list[str], holder: str, ledger: str) -> None:
+class Trespasser(CanaryWorker):
+    """Asks for the runs of a pool's deployments past the pool, as Prefect's runner does: its gate holds up nothing."""
+
+    async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
+        pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[self._work_pool_name]))
+        deployments = [one.id for one in await self.client.read_deployments(work_pool_filter=pool)]
+        soon = datetime.now(UTC) + timedelta(seconds=int(self._prefetch_seconds))
+        runs = await self.client.get_scheduled_flow_runs_for_deployments(deployments, soon) if deployments else []
+        return [WorkerFlowRunResponse(work_pool_id=_NO_ID, work_queue_id=_NO_ID, flow_run=run) for run in runs]
+
+
+async def _serve(pools: list[str], holder: str, ledger: str, kind: type[CanaryWorker]) -> None:
     async with anyio.create_task_group() as together:
         for pool in pools:
-            worker = CanaryWorker(work_pool_name=pool, name=f"{holder}-{pool}", limit=None)
+            worker = kind(work_pool_name=pool, name=f"{holder}-{pool}-{kind.__name__}", limit=None)
             worker.guard = Guard(ledger, holder)
             together.start_soon(worker.start)
 
@@ -85,9 +101,11 @@ def main() -> None:
     """Serve until told to stop."""
     asked = argparse.ArgumentParser()
     asked.add_argument("--holder", required=True, help="name of the scheduler, as claims know it")
+    asked.add_argument("--past-the-gate", action="store_true", help="whether the pools are shut or not")
     asked.add_argument("pools", nargs="+", metavar="POOL")
     options = asked.parse_args()
-    asyncio.run(_serve(options.pools, options.holder, os.environ["MUSTER_LEDGER"]))
+    kind = Trespasser if options.past_the_gate else CanaryWorker
+    asyncio.run(_serve(options.pools, options.holder, os.environ["MUSTER_LEDGER"], kind))
 
 
 if __name__ == "__main__":

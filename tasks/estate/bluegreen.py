@@ -9,7 +9,7 @@ every few seconds and began months ago stops the server. Ours begin on the day o
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -138,9 +138,10 @@ class BlueGreen:
             server.init()
         return server
 
-    def start_server(self, colour: str) -> str:
-        """One server; the same port as before where that is free."""
-        name = server_of(colour)
+    def start_server(self, colour: str, name: str = "", env: Mapping[str, str] | None = None) -> str:
+        """One server; the same port as before where that is free. Of another name: one more, that only answers."""
+        is_more = bool(name)
+        name = name or server_of(colour)
         (port,) = free_ports(self.home, name, 1)
         api = f"http://{HOST}:{port}/api"
         argv = [
@@ -154,16 +155,18 @@ class BlueGreen:
             "--port",
             str(port),
             "--analytics-off",
+            *(["--no-services"] if is_more else []),
         ]
-        self.processes.start(name, argv, log=f"{name}.log", env=self._environment(colour, api), cwd=_CHECKOUT)
+        given = {**self._environment(colour, api), **(env or {})}
+        self.processes.start(name, argv, log=f"{name}.log", env=given, cwd=_CHECKOUT)
         wait_until_ours(self.processes, name, port, lambda: answers_http(f"{api}/health"), timeout=_START_SECONDS)
         return api
 
-    def start_worker(self, colour: str, api: str, pools: Iterable[str] = (POOL,)) -> None:
-        """Its worker, for all of these pools."""
-        argv = [sys.executable, "-m", "flows.canaries", "--holder", colour, *pools]
-        env = self._environment(colour, api)
-        self.processes.start(worker_of(colour), argv, log=f"{worker_of(colour)}.log", env=env, cwd=_CHECKOUT)
+    def start_worker(self, colour: str, api: str, pools: Iterable[str] = (POOL,), trespasser: str = "") -> None:
+        """Its worker, for all of these pools; or one more, of this name, that their gates hold up in nothing."""
+        name, past = trespasser or worker_of(colour), ["--past-the-gate"] if trespasser else []
+        argv = [sys.executable, "-m", "flows.canaries", "--holder", colour, *past, *pools]
+        self.processes.start(name, argv, log=f"{name}.log", env=self._environment(colour, api), cwd=_CHECKOUT)
 
     def _environment(self, colour: str, api: str) -> dict[str, str]:
         return {

@@ -13,6 +13,7 @@ from tasks.faults import cutover_acts as acts
 from tasks.faults.altering import first, instead, leaving
 from tasks.faults.cutover_base import blue_and_green
 from tasks.faults.cutover_stage import cut
+from tasks.faults.faketime import has_faketime
 
 make_base = blue_and_green
 BASE = "two Prefect servers with a worker each"
@@ -30,13 +31,16 @@ AT_WORK = (
          cut(drill=instead("rest", acts.reopen)), Check("owner")),
     Form("resurrected", "an old scheduler that somebody brings back after it was fenced",
          cut(drill=first("watch", acts.bring_back)), Check("one scheduler")),
-    Form("second-worker", "a worker of the old scheduler that takes runs past its shut pool",
-         cut(drill=first("activate", acts.take_up)), Check("owner")),
+    Form("second-worker", "one more worker of the old scheduler, which takes runs past its shut pool",
+         cut(drill=first("activate", acts.make_anew), trespassed=True, in_flight_limit="6s", late="5s"),
+         Check("owner")),
 )
 
 COPIES = (
-    Form("forgotten", "one schedule that is not begun on the new scheduler", cut(drill=first("drain", acts.forget_one)),
-         Check("missed", "forgotten-first")),
+    Form("forgotten", "one schedule that is not begun on the new scheduler",
+         cut(drill=first("drain", acts.forget("-first"))), Check("missed", "forgotten-first")),
+    Form("forgotten-night", "one that is not begun there, and not due while anybody watches",
+         cut(drill=first("drain", acts.forget("-night"))), Check("one scheduler", "forgotten-night-night")),
     Form("zone-changed", "one copy with another time zone",
          cut(drill=first("shadow", acts.alter("-night", "timezone", "Europe/Berlin"))),
          Ending(Outcome.REFUSED, "shadow", "would differ")),
@@ -47,13 +51,21 @@ COPIES = (
 )
 
 BORDER = (
-    Form("clock-off", "a new scheduler whose clock is a minute ahead", cut(drill=first("survey", acts.set_clock)),
-         Check("clocks")),
     Form("watermark-on-tick", "a watermark that lies on a due time", cut(drill=instead("drain", acts.put_on_a_tick)),
          Check("watermark")),
     Form("not-fenced", "an epoch that is not raised", cut(drill=instead("fence", acts.do_not_fence)), Check("fence")),
+    Form("half-fenced", "a ledger that raises every epoch but one", cut(drill=first("fence", acts.lose_an_epoch)),
+         Check("handed over", "half-fenced-second is not green's")),
     Form("too-slow", "a handover that takes longer than promised",
          cut(drill=first("activate", acts.dawdle), objectives={"rto": "2s"}), Check("gap")),
+    Form("broken-off", "a handover that stands still, and then breaks off",
+         cut(drill=first("fence-back", acts.break_off), objectives={"rto": "8s"}, commit=False),
+         Check("gap", "broken off in fence-back")),
+)
+
+CLOCK = (
+    Form("clock-off", "a new scheduler whose server has a clock that is a minute ahead", cut(ahead=60),
+         Check("clocks", "b is")),
 )
 
 JOBS = (
@@ -62,6 +74,9 @@ JOBS = (
          cut(drill=first("account", acts.cut_history)), Check("histories")),
     Form("long-run", "a run of the old scheduler that does not end in time",
          cut(drill=first("drain", acts.start_a_long_run), in_flight_limit="6s", late="5s"), Check("drained")),
+    Form("given-up", "the same, where the plan says to give up",
+         cut(drill=first("drain", acts.start_a_long_run), in_flight_limit="6s", late="5s", at_limit="give-up"),
+         Ending(Outcome.ABORTED, "drain", "still at work")),
     Form("liar", "a server that says 200 and does nothing", cut(drill=first("drain", acts.swallow_changes)),
          Check("handed over", "and did not")),
 )
@@ -88,8 +103,9 @@ GROUPS: Mapping[str, tuple[Form, ...]] = {
     "Who is at work": AT_WORK,
     "What the new scheduler has": COPIES,
     "The border and the fence": BORDER,
+    "The clock of a server, where libfaketime is installed": CLOCK,
     "The jobs and their history": JOBS,
     "The drill itself": DRILL,
     "Healthy cutovers": HEALTHY,
 }
-FORMS = tuple(form for group in GROUPS.values() for form in group)
+FORMS = tuple(form for group in GROUPS.values() for form in group if has_faketime() or form not in CLOCK)

@@ -1,7 +1,8 @@
 """What is done to blue and green behind a cutover's back, and steps done wrong."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,13 +10,18 @@ from pydantic import BaseModel
 
 from muster.cutover.observations import Drained, Raised, Rested
 from muster.cutover.ownership import Side
+from muster.cutover.schedule import Firing, Tick
+from muster.cutover.watermark import Border, border
 from muster.drill import Context
-from muster.errors import SystemFailure
+from muster.errors import StepError
 from tasks.handover import passing
 from tasks.handover.scene import claims_of, names_of, survey_of
 from tasks.schedulers.prefect_api import Address, Api
 
 Act = Callable[[Context], None]
+_TAKEN_UP = timedelta(seconds=8)
+"""A worker that polls every second has taken something up that is due every few seconds."""
+_NAP = 0.25
 
 
 def api_of(context: Context, side: Side) -> Api:
@@ -50,10 +56,14 @@ def reopen(context: Context) -> Rested:
     return Rested(side=Side.A, schedules=0)
 
 
-def forget_one(context: Context) -> None:
+def forget(end: str) -> Act:
     """One copy is paused by somebody before it begins."""
-    row = _named(context, Side.B, "-first")
-    api_of(context, Side.B).post(f"deployments/{row['id']}/pause_deployment", {})
+
+    def act(context: Context) -> None:
+        row = _named(context, Side.B, end)
+        api_of(context, Side.B).post(f"deployments/{row['id']}/pause_deployment", {})
+
+    return act
 
 
 def alter(end: str, key: str, value: object) -> Act:
@@ -76,27 +86,20 @@ def drop_parameters(context: Context) -> None:
     api_of(context, Side.B).patch(f"deployments/{row['id']}", {"parameters": {}})
 
 
-def take_up(context: Context) -> None:
-    """A second worker of the old scheduler, which asks for runs past the pool, takes some up after it was held.
+def make_anew(context: Context) -> None:
+    """The old scheduler's server makes again what was taken back, as it does in time, before it is put to rest.
 
-    What workers could have had in hand was taken back: the old server makes the runs anew first, as it does in time.
+    Its own worker is given none of it, since its pool is shut. A worker that asks past the pool has time to.
     """
     server, border = api_of(context, Side.A), context.result("drain", Drained).watermark
-    until = border + timedelta(seconds=8)
-    rows = [row["id"] for row in deployments(context, Side.A)]
-    for row in rows:
-        server.post(f"deployments/{row}/schedule", {"start_time": border.isoformat(), "end_time": until.isoformat()})
-    only = {
-        "deployment_id": {"any_": rows},
-        "expected_start_time": {"after_": border.isoformat(), "before_": until.isoformat()},
-        "state": {"type": {"any_": ["SCHEDULED"]}},
-    }
-    made = list(server.pages("flow_runs/filter", {"flow_runs": only, "sort": "ID_DESC"}))[:3]
-    if not made:
-        raise SystemFailure("the old server made no run that a worker could take up", "plant the fault in another way")
-    for run in made:
-        for state in ("PENDING", "RUNNING", "COMPLETED"):
-            server.post(f"flow_runs/{run['id']}/set_state", {"state": {"type": state}, "force": True})
+    until = border + _TAKEN_UP
+    for row in deployments(context, Side.A):
+        span = {"start_time": border.isoformat(), "end_time": until.isoformat()}
+        server.post(f"deployments/{row['id']}/schedule", span)
+    with claims_of(context) as ledger:
+        while ledger.now() < until:
+            context.check_may_go_on()
+            time.sleep(_NAP)
 
 
 def start_a_long_run(context: Context) -> None:
@@ -137,12 +140,30 @@ def dawdle(_context: Context) -> None:
     time.sleep(12.0)
 
 
+def break_off(context: Context) -> None:
+    """The handover stands still, and then breaks off."""
+    dawdle(context)
+    raise StepError("the handover was made to break off", "it was planted")
+
+
 def put_on_a_tick(context: Context) -> BaseModel:
-    """The drain as it is, with a watermark on a due time."""
-    drained = passing.drain(context, Side.A, 0)
-    whole = drained.watermark.replace(microsecond=0) + timedelta(seconds=1)
-    tick = whole + timedelta(seconds=-whole.second % 4)  # the form's first canary is due every four seconds
-    return drained.model_copy(update={"watermark": tick, "nearest_tick_seconds": 0.0})
+    """The drain as it is, but for where it draws the line: on the next due time."""
+    return passing.drain(context, Side.A, 0, _on_the_next_tick)
+
+
+def _on_the_next_tick(due: Sequence[Tick], firings: Iterable[Firing], held: datetime, look_back: timedelta) -> Border:
+    line = border(due, firings, held, look_back)
+    return replace(line, watermark=next(tick.at for tick in due if tick.at > line.watermark))
+
+
+def lose_an_epoch(context: Context) -> None:
+    """The ledger says that it raised every epoch, and keeps all but one."""
+    lost = next(name for name in names_of(context) if name.endswith("-second"))
+    when = f"NEW.schedule = '{lost}' AND NEW.holder = '{survey_of(context).holders[Side.B]}'"
+    with claims_of(context) as ledger, ledger.engine.begin() as connection:
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER lost_epoch BEFORE INSERT ON owners WHEN {when} BEGIN SELECT RAISE(IGNORE); END"
+        )
 
 
 def do_not_fence(context: Context) -> BaseModel:
@@ -157,20 +178,6 @@ def do_not_fence(context: Context) -> BaseModel:
     return Raised.model_validate({"wave": 0, "into": Side.B, "raised": now, "schedules": 0, "proof": proof})
 
 
-class _Ahead:
-    """A scheduler whose clock is off."""
-
-    def __init__(self, real: Any, seconds: float) -> None:
-        self._real, self._seconds = real, seconds
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-    def now(self) -> datetime | None:
-        said = self._real.now()
-        return said + timedelta(seconds=self._seconds) if said else None
-
-
 class _Lying:
     """A scheduler that answers every request to change it, and does nothing."""
 
@@ -179,12 +186,6 @@ class _Lying:
 
     def __getattr__(self, name: str) -> Any:
         return (lambda *_: None) if name in self._verbs else getattr(self._real, name)
-
-
-def set_clock(context: Context) -> None:
-    """The new scheduler's clock is a minute ahead."""
-    known = context.target._schedulers
-    known[Side.B] = _Ahead(known[Side.B], 60.0)
 
 
 def never_hold(context: Context) -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 from muster.cutover.schedule import CronRule, IntervalRule, Job, RecurrenceRule, Rule, Schedule
 from muster.drill import Workspace
 from muster.ledger import open_ledger
-from tasks.estate.bluegreen import BLUE, ENTRYPOINT, GREEN, BlueGreen, Canary, make_canaries
-from tasks.process import AT_ONCE, Processes
+from tasks.estate.bluegreen import BLUE, ENTRYPOINT, GREEN, BlueGreen, Canary, make_canaries, worker_of
+from tasks.faults.faketime import clock_ahead, forget_clock
+from tasks.process import AT_ONCE, SOON, Processes
 from tasks.schedulers.prefect_api import Address, Api
 
 _ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
@@ -52,6 +53,27 @@ class Base:
             for colour in (BLUE, GREEN):
                 self._empty(self.api(colour), name)
             self.free.append(name)
+
+    @contextmanager
+    def trespasser(self, colour: str, pool: str) -> Iterator[None]:
+        """One more worker of a side, which serves the pool past its gate."""
+        name = f"{worker_of(colour)}-past-{pool}"
+        self.pair.start_worker(colour, self.apis[colour], [pool], trespasser=name)
+        try:
+            yield
+        finally:
+            self.pair.processes.stop(name, signals=SOON)
+
+    @contextmanager
+    def ahead(self, colour: str, seconds: int, name: str) -> Iterator[str]:
+        """One more server of a side, whose clock is ahead: the URL of its API."""
+        try:
+            yield self.pair.start_server(colour, name, clock_ahead(seconds))
+        finally:
+            server = self.pair.processes.identity(name)
+            self.pair.processes.stop(name, signals=SOON)
+            if server:
+                forget_clock(server.pid)
 
     def _empty(self, server: Api, pool: str) -> None:
         rows = list(server.pages("deployments/filter", {"work_pools": {"name": {"any_": [pool]}}}))

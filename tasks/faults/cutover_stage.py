@@ -1,7 +1,7 @@
 """The stage of one cutover form: canaries of its own in a pool of its own, and the plan that hands them over."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,15 @@ Plant = Callable[[Base, Path], AbstractContextManager[Scene]]
 
 
 def plan_of(
-    base: Base, form: str, objectives: Mapping[str, str], sides: Mapping[str, Any], cutover: Mapping[str, Any]
+    base: Base,
+    form: str,
+    objectives: Mapping[str, str],
+    sides: Mapping[str, Any],
+    cutover: Mapping[str, Any],
+    apis: Mapping[str, str] | None = None,
 ) -> Plan:
-    """The plan that every form runs; `cutover` is what the form has otherwise."""
+    """The plan that every form runs; `cutover` is what the form has otherwise, `apis` who answers for the base."""
+    answers = {**base.apis, **(apis or {})}
     return Plan.model_validate(
         {
             "name": form,
@@ -28,7 +34,7 @@ def plan_of(
                 "type": "schedulers",
                 "claims": base.ledger_url,
                 **{
-                    side: {"type": "prefect", "holder": colour, "api": base.apis[colour], **sides}
+                    side: {"type": "prefect", "holder": colour, "api": answers[colour], **sides}
                     for side, colour in (("a", BLUE), ("b", GREEN))
                 },
             },
@@ -56,17 +62,27 @@ def cut(
     objectives: Mapping[str, str] | None = None,
     sides: Mapping[str, Any] | None = None,
     careless: bool = False,
+    trespassed: bool = False,
+    ahead: int = 0,
     **cutover: Any,
 ) -> Plant:
-    """A planter: canaries at work, then a cutover of them. `cutover` replaces keys of the plan's section."""
+    """A planter: canaries at work, then a cutover of them. `cutover` replaces keys of the plan's section.
+
+    `trespassed`: one more worker of the old scheduler asks past its gate. `ahead`: seconds that the clock of the new
+    one's server is.
+    """
 
     @contextmanager
     def plant(base: Base, folder: Path) -> Iterator[Scene]:
         folder.mkdir(parents=True)
         form = folder.name
-        with base.pool() as pool:
+        with ExitStack() as stack:
+            pool = stack.enter_context(base.pool())
+            apis = {GREEN: stack.enter_context(base.ahead(GREEN, ahead, f"{GREEN}-{form}"))} if ahead else {}
+            if trespassed:
+                stack.enter_context(base.trespasser(BLUE, pool))
             start_canaries(base, form, pool, careless=careless)
-            plan = plan_of(base, form, objectives or {}, sides or {}, cutover)
+            plan = plan_of(base, form, objectives or {}, sides or {}, cutover, apis)
             yield Scene(plan=plan, workspace=folder / "run", drill=drill)
 
     return plant

@@ -16,6 +16,7 @@ from tasks.faults.failover_base import pristine_pair
 from tasks.faults.failover_proxy import Lie
 from tasks.faults.failover_routes import failing, haproxy, has_haproxy, pooler
 from tasks.faults.failover_stage import rehearsal
+from tasks.faults.faketime import has_faketime
 
 make_base = pristine_pair
 BASE = "two regions of one database"
@@ -180,5 +181,5 @@ GROUPS: Mapping[str, tuple[Form, ...]] = {
     "Healthy rehearsals": HEALTHY,
     "A healthy rehearsal, where HAProxy is installed": HEALTHY_HAPROXY,
 }
-_NOT_HERE = (*(() if pair.has_faketime() else CLOCKS), *(() if has_haproxy() else HEALTHY_HAPROXY))
+_NOT_HERE = (*(() if has_faketime() else CLOCKS), *(() if has_haproxy() else HEALTHY_HAPROXY))
 FORMS = tuple(form for group in GROUPS.values() for form in group if form not in _NOT_HERE)

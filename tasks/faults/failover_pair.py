@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tasks.faults.base import wait_for
 from tasks.faults.failover_stage import NORMAL, Stage, Start
+from tasks.faults.faketime import clock_from, forget_clock
 from tasks.faults.stage import copy
 from tasks.postgres.bounded import connected
 from tasks.postgres.server import Server
@@ -14,17 +15,10 @@ from tasks.regions.pair import DATABASE, Pair
 from tasks.regions.records import Made
 
 _SECONDS = 10.0
-_FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
-_SHARED = Path("/dev/shm")  # noqa: S108 - it is not we who choose it
 STRANGER = "stranger"
 """Below the pair's home: the data of another cluster."""
 CLOCK = "clock"
 """Below the pair's home: how far server `b` is to believe it is ahead."""
-
-
-def has_faketime() -> bool:
-    """Whether this machine can give one server another clock."""
-    return _FAKETIME.exists()
 
 
 def commit_alone(stage: Stage) -> None:
@@ -90,8 +84,7 @@ def clock_ahead(seconds: int) -> Start:
         processes = _WithClock(stage.processes.records, stage.processes.logs, stage.folder / "pair" / CLOCK)
         pair = Pair(stage.folder / "pair", stage.sockets, processes)
         pair.start(NORMAL)
-        for name in (f"faketime_shm_{pair.server('b').pid()}", f"sem.faketime_sem_{pair.server('b').pid()}"):
-            (_SHARED / name).unlink(missing_ok=True)  # libfaketime's own: it is mapped, and nobody else needs the name
+        forget_clock(pair.server("b").pid())
 
     return start
 
@@ -108,12 +101,7 @@ class _WithClock(Processes):
 
     def __init__(self, records: Path, logs: Path, clock: Path) -> None:
         super().__init__(records, logs)
-        self._env = {
-            "LD_PRELOAD": str(_FAKETIME),
-            "FAKETIME_TIMESTAMP_FILE": str(clock),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
+        self._env = clock_from({"FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1"})
 
     def start(
         self,

@@ -20,7 +20,8 @@ from tasks.faults import cutover_stage
 from tasks.targets.schedulable import Schedulable
 from tasks.targets.schedulers import open_target
 
-ALL = catalogue.FORMS
+ALL = tuple(form for group in catalogue.GROUPS.values() for form in group)
+"""Those too that this machine has not the means for."""
 STEPS = {step.name for step in DRILL.steps}
 PAPER_ONLY = {
     "translation": "one Prefect carries all that another has; what it does not, the step `mirror` refuses",
@@ -44,6 +45,16 @@ class Base:
     @contextmanager
     def pool(self) -> Iterator[str]:
         yield "form-1"
+
+    @contextmanager
+    def trespasser(self, colour: str, pool: str) -> Iterator[None]:
+        assert (colour, pool) == (BLUE, "form-1")
+        yield
+
+    @contextmanager
+    def ahead(self, colour: str, seconds: int, name: str) -> Iterator[str]:
+        assert (colour, seconds, name) == (GREEN, 60, "green-clock-off")
+        yield "http://127.0.0.1:3/api"
 
 
 def names_of_checks() -> set[str]:
@@ -92,6 +103,16 @@ def test_a_form_has_a_plan_a_target_and_a_drill(form: Form, tmp_path: Path, monk
     assert made == [(base, form.name, "form-1")]
 
 
+def test_a_clock_that_is_off_is_a_servers_own_and_left_out_where_there_are_no_means_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cutover_stage, "start_canaries", lambda *_, **__: None)
+    assert {form.name for form in ALL} - {form.name for form in catalogue.FORMS} <= {"clock-off"}
+    with next(form for form in ALL if form.name == "clock-off").plant(Base(), tmp_path / "clock-off") as scene:
+        assert scene.plan.target["b"]["api"] == "http://127.0.0.1:3/api"
+        assert scene.plan.target["a"]["api"] == Base.apis[BLUE]
+
+
 def test_a_fault_in_the_drill_is_one_and_a_healthy_drill_is_the_products_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,5 +124,5 @@ def test_a_fault_in_the_drill_is_one_and_a_healthy_drill_is_the_products_own(
             if scene.drill(DRILL).steps != DRILL.steps:
                 changed.add(form.name)
     planted = {form.name for form in ALL if form.is_planted}
-    assert planted - changed == {"careless-job", "nothing-due"}
+    assert planted - changed == {"careless-job", "nothing-due", "clock-off"}
     assert changed - planted == {"caught-up"}
