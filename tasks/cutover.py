@@ -16,7 +16,6 @@ from muster.cutover.measuring import part
 from muster.cutover.observations import (
     Activated,
     Armed,
-    ClockSeen,
     Drained,
     Handover,
     HomeSeen,
@@ -38,9 +37,10 @@ from muster.cutover.section import spec_of
 from muster.drill import Context
 from muster.errors import Refusal
 from muster.finding import Finding
-from muster.ledger import Ledger, open_ledger
+from muster.ledger import open_ledger
 from muster.plan import Plan
 from tasks.handover import accounting, passing, settling
+from tasks.handover.clocks import see_clock
 from tasks.handover.fitness import faults_of, names_taken, untold_of
 from tasks.handover.scene import (
     active_of,
@@ -63,8 +63,6 @@ from tasks.targets.schedulable import Schedulable
 _SAMPLES = 6
 """Times that a watch asks both schedulers what they would start."""
 _HALF_A_SECOND = 0.5
-_STALE_FOR_SECONDS = 1.5
-_ASKED_AT_MOST = 4
 _EXAMPLES = 10
 
 
@@ -92,35 +90,10 @@ def survey_schedulers(context: Context) -> Surveyed:
 
 
 def _see_clocks(context: Context, stage: str) -> None:
+    limit = spec_of(context.plan).clocks.total_seconds()
     with claims_of(context) as ledger:
         for side in Side:
-            context.observe(_see_clock(context, ledger, side, stage))
-
-
-def _see_clock(context: Context, ledger: Ledger, side: Side, stage: str) -> ClockSeen:
-    """One scheduler's clock. A server at work may answer with a time of some seconds ago: then it is asked again.
-
-    One that is ahead is not: no answer comes from the future but by a wrong clock.
-    """
-    limit = spec_of(context.plan).clocks.total_seconds()
-    seen = [_ask_for_time(context, ledger, side, stage)]
-    while (seen[-1].ahead_seconds or 0) < 0 and _is_off_by(seen[-1]) > limit and len(seen) < _ASKED_AT_MOST:
-        time.sleep(_STALE_FOR_SECONDS)
-        seen.append(_ask_for_time(context, ledger, side, stage))
-    return seen[-1]
-
-
-def _is_off_by(seen: ClockSeen) -> float:
-    return abs(seen.ahead_seconds or 0) - seen.doubt_seconds
-
-
-def _ask_for_time(context: Context, ledger: Ledger, side: Side, stage: str) -> ClockSeen:
-    before = ledger.now()
-    said = side_of(context, side).now()
-    took = ledger.now() - before
-    ahead = (said + timedelta(seconds=_HALF_A_SECOND) - (before + took / 2)).total_seconds() if said else None
-    doubt = took.total_seconds() / 2 + _HALF_A_SECOND
-    return ClockSeen(side=side, stage=stage, ahead_seconds=ahead, doubt_seconds=doubt)
+            context.observe(see_clock(side_of(context, side), ledger, side, stage, limit))
 
 
 def translate(context: Context) -> Translated:

@@ -13,11 +13,13 @@ from pydantic import BaseModel, ConfigDict
 from muster.cutover.expected import doubtful, ticks
 from muster.cutover.observations import Shadowed
 from muster.cutover.ownership import Side
+from muster.cutover.readiness import Fault
 from muster.cutover.schedule import CalendarRule, Schedule, words_of
 from muster.cutover.section import spec_of
 from muster.cutover.spec import CutoverSpec
 from muster.ledger import Ledger
 from muster.plan import Plan
+from tasks.handover.clocks import is_off_by, see_clock
 from tasks.handover.fitness import faults_of, names_taken, untold_of
 from tasks.handover.scene import copied
 from tasks.handover.ticking import assert_computable
@@ -68,9 +70,12 @@ def foresee(target: Schedulable, plan: Plan, ledger: Ledger) -> Foreseen:
     for name, words in untold_of(new, jobs, schedules, holder):
         untold[name] = f"{untold[name]}; {words}" if name in untold else words
         unaccepted += [] if words.startswith(spec.accept) else [words]
-    refused = [
-        fault.words for fault in (*faults_of(spec, target, inventory, ledger), *names_taken(new, jobs, schedules))
-    ]
+    faults = (
+        *faults_of(spec, target, inventory, ledger),
+        *names_taken(new, jobs, schedules),
+        *_clocks(spec, target, ledger),
+    )
+    refused = tuple(f"{fault.words} ({fault.advice})" for fault in faults)
     there = {s.name: carried for s in active if (carried := new.carried(s)) is not None}
     seen = shadow(spec, old, new, active, there, now)
     rows = [_row(schedule, old, untold.pop(schedule.name, ""), now) for schedule in inventory.schedules]
@@ -80,9 +85,18 @@ def foresee(target: Schedulable, plan: Plan, ledger: Ledger) -> Foreseen:
         new=f"{target.holder(Side.B)} ({identities[Side.B].description})",
         schedules=tuple(rows),
         shadow=seen,
-        refused=tuple(refused),
+        refused=refused,
         is_fit=bool(active) and not (unaccepted or refused or seen.different or seen.told_different),
     )
+
+
+def _clocks(spec: CutoverSpec, target: Schedulable, ledger: Ledger) -> list[Fault]:
+    limit = spec.clocks.total_seconds()
+    seen = [see_clock(target.scheduler(side), ledger, side, "foreseen", limit) for side in Side]
+    return [
+        Fault("clocks", f"the clock of {one.side} is {one.ahead_seconds:+.1f} s off", "set it, or raise `clocks`")
+        for one in seen if is_off_by(one) > limit
+    ]  # fmt: skip
 
 
 def _row(schedule: Schedule, old: Scheduler, untold: str, now: datetime) -> Ahead:

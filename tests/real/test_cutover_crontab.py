@@ -163,8 +163,10 @@ def test_a_crontab_goes_to_prefect_and_home_as_the_page_says(shop: Shop) -> None
 
     # 1. Name the jobs, and look.
     bare = shop.install(first)
-    foreseen = json.loads(shop.muster("run", "cutover-shop", "--shadow-only", "--json"))
-    assert (len(foreseen["schedules"]), foreseen["shadow"]["different"], foreseen["is_fit"]) == (2, 0, True)
+    foreseen = json.loads(shop.muster("run", "cutover-shop", "--shadow-only", "--json", code=ExitCode.FAIL))
+    assert (len(foreseen["schedules"]), foreseen["shadow"]["different"]) == (2, 0)
+    (left,) = foreseen["refused"]
+    assert "no job of the cut has claimed a tick" in left, "that is the page's next step, and nothing else is left"
     assert shop.table() == bare
     assert shop.prefect.inventory(Cut()).schedules == ()
 
@@ -176,6 +178,8 @@ def test_a_crontab_goes_to_prefect_and_home_as_the_page_says(shop: Shop) -> None
     line = next(line for line in table.splitlines() if " tick orders " in line).partition("/")[2]
     by_hand = f"MUSTER_HOLDER=cron MUSTER_LEDGER={shop.ledger_url} /{line}"
     shop.daemon.run('exec sh -c "$1"', by_hand).wait(60)
+    assert "0 differ" in shop.muster("run", "cutover-shop", "--shadow-only")
+    assert shop.table() == table
 
     # 3. Rehearse.
     summary = Summary.model_validate_json(shop.muster("run", "cutover-shop", "--here", "--reason", "a test", "--json"))

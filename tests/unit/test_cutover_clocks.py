@@ -1,13 +1,12 @@
 """A scheduler's clock: behind by an answer that was stale it is asked again; ahead, or behind for good, it is told."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from muster.cutover.observations import ClockSeen
 from muster.cutover.ownership import Side
-from tasks import cutover
+from tasks.handover import clocks
 
 
 @pytest.mark.parametrize(
@@ -29,9 +28,7 @@ def test_only_what_can_be_stale_is_asked_again(
     def ask(*_: Any) -> ClockSeen:
         return ClockSeen(side=Side.B, stage="watch", ahead_seconds=next(given), doubt_seconds=0.5)
 
-    limit = SimpleNamespace(total_seconds=lambda: 2.0)
-    monkeypatch.setattr(cutover, "_ask_for_time", ask)
-    monkeypatch.setattr(cutover, "spec_of", lambda _: SimpleNamespace(clocks=limit))
-    monkeypatch.setattr(cutover.time, "sleep", lambda _: None)
-    context: Any = SimpleNamespace(plan=None)
-    assert cutover._see_clock(context, None, Side.B, "watch").ahead_seconds == told  # type: ignore[arg-type]
+    monkeypatch.setattr(clocks, "_ask", ask)
+    monkeypatch.setattr(clocks.time, "sleep", lambda _: None)
+    scheduler: Any = None
+    assert clocks.see_clock(scheduler, scheduler, Side.B, "watch", 2.0).ahead_seconds == told
