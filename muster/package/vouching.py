@@ -1,10 +1,12 @@
 """Who outside vouches for the log: time-stamps and cosignatures of its heads, as many as a package needs.
 
-Promises: every token comes with the head that it is for; one that we cannot check comes too, and says so; of many
-heads the newest of each day is enough: what a later one shows, an earlier one shows for less.
+Promises: every token comes with the head that it is for; one that we cannot check comes too, and says so; of many heads
+the newest of each day is enough, for each authority and each witness: what a later one shows, an earlier one shows for
+less. The last one before the first run comes too: what was entered after it was not there before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -34,7 +36,7 @@ def vouched_for(
     keys = [key for prefix in (TIMES, COSIGNATURES) for key in store.keys(prefix)]
     told = [run.index for run in (*log.runs, *log.late)]
     after = min(told, default=previous.size if previous else 0)
-    sizes = _newest_of_each_day(vault, {size for key in keys if after < (size := size_in(key)) <= log.size})
+    sizes = sorted(set(_sizes(vault, keys, after, log.size)))
     files = {key: store.read(key) for key in keys if size_in(key) in sizes}
     heads = {size: store.read(head_key(size)) for size in sizes}
     anchors = [told for size in sizes for told in anchors_of(store, size, heads[size], authorities)]
@@ -42,8 +44,19 @@ def vouched_for(
     return Vouched(files | {head_key(size): heads[size] for size in sizes}, tuple(anchors), tuple(cosignatures))
 
 
-def _newest_of_each_day(vault: Vault, sizes: set[int]) -> list[int]:
-    newest: dict[date, int] = {}
-    for size in sorted(sizes):
-        newest[vault.view.entry(size - 1).logged_at.date()] = size
-    return sorted(newest.values())
+def _sizes(vault: Vault, keys: Iterable[str], after: int, until: int) -> Iterator[int]:
+    """The heads that are needed: of each who vouches the newest of each day, and the last one up to `after`."""
+    vouched: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for key in keys:
+        if 0 < size_in(key) <= until:
+            _, kind, _, who = key.split("/")
+            vouched[kind, who].append(size_in(key))
+    days = {size: _day(vault, size) for sizes in vouched.values() for size in sizes if size > after}
+    for sizes in vouched.values():
+        yield from sorted(size for size in sizes if size <= after)[-1:]
+        yield from {days[size]: size for size in sorted(sizes) if size > after}.values()
+
+
+def _day(vault: Vault, size: int) -> date:
+    """When the newest entry below a head was logged."""
+    return vault.view.entry(size - 1).logged_at.date()
