@@ -24,6 +24,7 @@ from evidence.keys import ensure_key_pair, load_signer, public_key_of
 from evidence.log import Bundle, Draft, package_draft, record_draft, run_draft
 from evidence.log.entries import Entry, make_entry
 from evidence.log.heads import make_head
+from evidence.plans import PlanEvent, PlanStatement
 from evidence.receipts import PutReceipt
 from evidence.slots import slot_key
 from evidence.statement import PredicateType, canonical, statement, utc
@@ -261,7 +262,8 @@ class Period:
         """The period of the next package: it is sealed now, and the same log goes on from it."""
         content = self.package()
         self.enter_package(content)
-        keys = {place: envelope for place, envelope in self.files.items() if place.startswith("keys/")}
+        always = ("keys/", "records/")  # of those, the statements about plans
+        keys = {place: envelope for place, envelope in self.files.items() if place.startswith(always)}
         named = canonical({"name": self.name, "sha256": digest(content)})
         other = Period(self.home, keys, list(self.entries), [], self.logged_at, name, since, until, previous=named)
         self.entries.pop()
@@ -339,9 +341,9 @@ def envelope_in(archive: bytes) -> bytes:
     return unpack(archive)[bag.ENVELOPE]
 
 
-def a_period(home: Installation) -> Period:
+def a_period(home: Installation, period: Period | None = None) -> Period:
     """Two keys, three runs of which one failed, and a later receipt of the first: nothing is wrong with it."""
-    period = Period(home)
+    period = period or Period(home)
     period.enter_keys()
     first = Run(1)
     period.enter_run(first)
@@ -350,6 +352,37 @@ def a_period(home: Installation) -> Period:
     later = home.receipt(first.key, period.files[f"runs/{first.key}"], again, locked_until=again + timedelta(days=400))
     period.enter_record(later, PredicateType.PUT_RECEIPT, again)
     period.enter_run(Run(4))
+    return period
+
+
+def a_period_after(home: Installation, files: Files) -> Period:
+    """The same as the second package of its log, with a due time that is open, one that was before, and plans.
+
+    The first package is put into `files`.
+    """
+    first = Period(home, name="first", since=BEGIN - timedelta(days=90), until=BEGIN)
+    first.enter_keys()
+    said = (
+        "restore-shop",
+        0,
+        PlanEvent.ENROLLED,
+        BEGIN,
+        "0" * 64,
+        {"cron": "0 3 * * *"},
+        "restore",
+        "",
+        (),
+        "",
+        "db1",
+        None,
+    )
+    first.enter_record(sign(PlanStatement(*said).payload(), home.seal), PredicateType.PLAN, BEGIN)
+    first.says["plans"] = plans = [{"longestGapSeconds": 86400, "name": "restore-shop", "retiredAt": None}]
+    left = open_row(Run(-1), day(9))
+    first.says["open"] = [left]
+    files[first.name] = first.package()
+    period = a_period(home, first.next("2026-Q3", BEGIN, END))
+    period.says |= {"carried": [left], "open": [open_row(Run(5), day(9))], "plans": plans}
     return period
 
 

@@ -1,18 +1,23 @@
 """Two packages of one log: what the first leaves open or comes late is told by the second, and no third hides it."""
 
 import json
+import random
+import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from evidence.envelope import sign
 from evidence.keyring import Action, Facts, Role
 from evidence.keys import public_key_of
 from evidence.log import Bundle, run_draft
-from evidence.statement import canonical, utc
+from evidence.plans import PlanEvent, PlanStatement
+from evidence.statement import PredicateType, canonical, utc
 from evidence.verify import Judge, Report, default_judge, judge_by_openssl, parse_vkey
 from tests.paper_package import (
     BEGIN,
@@ -25,6 +30,7 @@ from tests.paper_package import (
     day,
     digest,
     envelope_in,
+    in_order,
     open_row,
     row,
 )
@@ -528,3 +534,117 @@ def test_a_file_under_another_name_says_so(home: Installation, auditor: Auditor)
     told = auditor.look(home.bundle(Run(1))).remarks
     assert "the file is called sent.tar.gz, and what was sealed in it restore-shop-0001: only that counts" in told
     assert any("report.html" in each for each in told)
+
+
+# --- No false alarm ---------------------------------------------------------------------------------------------------
+
+OUTCOMES = ("passed", "passed", "failed", "inconclusive", "missed", "waived", "aborted", "refused")
+
+
+class Honest:
+    """An installation that goes on for years: who packages tells all that he knows, and chance what happens.
+
+    Keys are replaced, bundles are large and linked to, runs come late or on demand, slots stay open for a while.
+    """
+
+    def __init__(self, home: Installation, folder: Path, seed: int) -> None:
+        self.home, self.folder, self.chance = home, folder, random.Random(seed)
+        self.period = Period(home, name="p0", since=day(0), until=day(0) + HOUR)
+        self.period.enter_keys()
+        daily, who = {"cron": "0 3 * * *"}, ("restore", "", (), "", "db1", None)
+        said = PlanStatement("restore-shop", 0, PlanEvent.ENROLLED, BEGIN, "0" * 64, daily, *who)
+        self.period.enter_record(sign(said.payload(), home.seal), PredicateType.PLAN, BEGIN)
+        self.day = self.packages = self.bundles = 0
+        self.waiting: dict[int, Any] = {}
+        """Slots without a record, and until when a run may claim each."""
+        self.heads: list[Path] = []
+        self.before: Path | None = None
+
+    def live(self, days: int) -> None:
+        """As many due times, and what comes of those that waited."""
+        for number in range(self.day, self.day + days):
+            if self.chance.random() < 0.1:
+                self._replace_key()
+            due = sorted([*self.waiting, number])
+            self.waiting.setdefault(number, day(number) + self.chance.choice([1, 50, 200]) * HOUR)
+            for each in due:
+                is_last = day(number + 1) + 2 * HOUR >= self.waiting[each] + DAY
+                is_slow = self.waiting[each] - day(each) > 100 * HOUR
+                if is_last or self.chance.random() < (0.1 if is_slow else 0.7):
+                    self._enter(Run(each, self.chance.choice(OUTCOMES)), day(number) + 2 * HOUR)
+        self.day += days
+
+    def package(self) -> tuple[bytes, dict[str, Any]]:
+        """A package of what happened, and what an auditor may have beside it."""
+        period, until = self.period, day(self.day - 1) + 3 * HOUR
+        period.until = until
+        rows = period.rows
+        period.rows = [each for each in rows if self._at(each) >= period.since]
+        waiting = [(self._at(each), each) for each in (open_row(Run(n), at) for n, at in sorted(self.waiting.items()))]
+        period.says = {
+            "carried": [each for at, each in waiting if at < period.since],
+            "late": in_order(each for each in rows if self._at(each) < period.since),
+            "open": [each for at, each in waiting if at >= period.since],
+            "plans": [{"longestGapSeconds": 86400, "name": "restore-shop", "retiredAt": None}],
+        }
+        content, linked = period.package(), self.folder / "linked"
+        given: dict[str, Any] = {"heads": tuple(self.heads), "before": self.before}
+        if "links.json" in period.files:
+            given["linked"] = linked
+        self._go_on(content, until)
+        return content, given
+
+    def _go_on(self, content: bytes, until: Any) -> None:
+        period = self.period
+        self.packages += 1
+        self.before = self.folder / f"{period.name}.tar.gz"
+        self.before.write_bytes(content)
+        self.heads.append(self.folder / f"{period.name}.head")
+        self.heads[-1].write_bytes(period.head())
+        self.period = period.next(f"p{self.packages}", until, until)
+
+    def _enter(self, run: Run, at: Any) -> None:
+        self.bundles += 1
+        bundle = self.home.bundle(run)
+        self.period.enter_run(run, bundle, logged_at=at)
+        del self.waiting[run.number]
+        if self.chance.random() < 0.1:
+            del self.period.files[f"runs/{run.key}"]
+            links = json.loads(self.period.files.get("links.json", b"[]"))
+            links.append({"key": run.key, "sha256": digest(bundle), "size": len(bundle)})
+            self.period.files["links.json"] = canonical(sorted(links, key=lambda each: each["key"]))
+            path = self.folder / "linked" / run.key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(bundle)
+
+    def _replace_key(self) -> None:
+        home, period = self.home, self.period
+        old, new = home.seal, home.new_key(f"key-{self.day}-{len(home.keyring.statements)}")
+        facts = Facts(period.logged_at, len(period.entries) + 1, "as planned")
+        home.extend(home.keyring.admit(new, frozenset({Role.SEAL}), by=old, facts=facts))
+        period.enter_keys()
+        facts = Facts(period.logged_at, len(period.entries) + 1, "as planned")
+        home.extend(home.keyring.end(Action.RETIRE, public_key_of(old), by=new, facts=facts))
+        home.seal = new
+        period.enter_keys()
+
+    def _at(self, told: dict[str, Any]) -> Any:
+        return datetime.fromisoformat(told["scheduledAt"])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_thousand_good_bundles_in_packages_one_after_the_other_raise_no_alarm(
+    home: Installation, tmp_path: Path, seed: int
+) -> None:
+    """Each beside the one before it, and all heads that were ever kept."""
+    honest, auditor = Honest(home, tmp_path, seed), Auditor(tmp_path, home.pinned)
+    told: Counter[str] = Counter()
+    while honest.bundles < 200:
+        honest.live(honest.chance.choice([1, 3, 12, 24]))
+        content, given = honest.package()
+        report = auditor.look(content, **given)
+        assert report.verdict == "pass", [proof for proof in report.proofs if proof.ok is False]
+        told.update(re.findall(r"[1-9][0-9]* (passed|failed|waived|open|sealed late|carried)", report.told[0]))
+        assert auditor.look(content, **(given | {"before": None, "heads": ()})).verdict == "pass"
+    assert honest.packages > 5
+    assert set(told) == {"passed", "failed", "waived", "open", "sealed late", "carried"}
