@@ -4,7 +4,7 @@ from pathlib import Path
 
 from muster.package.contents import Contents, put_together
 from muster.package.controls import controls_json
-from muster.package.inputs import PackageInputs
+from muster.package.inputs import PackageInputs, Previous
 from muster.package.jsonfile import pieces
 from muster.package.junit import render_junit
 from muster.package.log import copy_log
@@ -14,7 +14,7 @@ from muster.package.telemetry import write_telemetry
 from tests.paper_package import Files, Period
 
 
-def told(period: Period, folder: Path) -> Files:
+def told(period: Period, folder: Path, previous: Previous | None = None) -> Files:
     """The period's population, JUnit, control matrix and OSCAL. Bundles are laid into `folder`."""
     bundles = {}
     for name in [name for name in period.files if name.startswith("runs/")]:
@@ -24,7 +24,7 @@ def told(period: Period, folder: Path) -> Files:
         bundles[name.removeprefix("runs/")] = path
     inputs = PackageInputs(
         name=period.name, release="1", period=parse_period("2026-Q3"), entries=period.entries, head=period.head(),
-        verifier=b"", bundles=bundles, muster="1.4.0",
+        verifier=b"", bundles=bundles, muster="1.4.0", previous=previous,
     )  # fmt: skip
     log = copy_log(inputs.entries, inputs.head, inputs.period, inputs.previous, None)
     return _forms_of(put_together(inputs, log, write_telemetry(inputs, folder / "telemetry")))

@@ -2,6 +2,8 @@
 
 import functools
 import json
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,10 +16,12 @@ from evidence.keys import public_key_of
 from evidence.statement import canonical
 from tests.fuzz.files import stored, unzipped
 from tests.fuzz.target import FalseAccept, Target, is_one_form
-from tests.paper_package import Files, Installation, Period, Run
+from tests.paper_package import BEGIN, END, Files, Installation, Period, Run, day, digest, open_row
 from tests.unit.witness_paper import signer
 
 _CONTROL = "SOC 2 A1.2"
+_LEFT, _LEFT_UNTIL = Run(-1), day(9)
+"""A due time that the package before left open, and until when it can be run."""
 
 
 class _Home(Installation):
@@ -28,16 +32,27 @@ class _Home(Installation):
 
 
 @functools.cache
+def _before() -> Period:
+    """The package before: nothing was run, and a due time is open."""
+    period = Period(_Home(Path()), name="before", since=BEGIN - timedelta(days=90), until=BEGIN)
+    period.enter_keys()
+    period.says["open"] = [open_row(_LEFT, _LEFT_UNTIL)]
+    return period
+
+
+@functools.cache
 def _period() -> Period:
     """A run that passed and one that failed, with all that is told of them; of the controls only the one they name."""
+    from muster.package.inputs import OpenSlot, Previous
     from tests.paper_forms import told  # all of Muster, which no other target waits for
 
-    period = Period(_Home(Path()))
-    period.enter_keys()
+    period, before = _before().next("2026-Q3", BEGIN, END), _before().package()
+    left = OpenSlot(_LEFT.plan, day(_LEFT.number), _LEFT_UNTIL)
+    previous = Previous("before", digest(before), BEGIN, len(_before().entries), (left,))
     period.enter_run(Run(1, controls=(_CONTROL,)))
     period.enter_run(Run(2, "failed", controls=(_CONTROL,)))
     with TemporaryDirectory(prefix="fuzz-") as folder:
-        period.files |= told(period, Path(folder))
+        period.files |= told(period, Path(folder), previous)
     matrix, oscal = (json.loads(period.files[name]) for name in ("controls.json", "oscal.json"))
     matrix["controls"] = [row for row in matrix["controls"] if row["control"] == _CONTROL]
     found = oscal["assessment-results"]["results"][0]
@@ -64,11 +79,12 @@ def _given() -> verify.Given:
     return verify.Given(key)
 
 
-def _look(content: bytes) -> verify.Report:
+def _look(content: bytes, before: bytes = b"") -> verify.Report:
     with TemporaryDirectory(prefix="fuzz-") as folder:
-        path = Path(folder) / "package.tar.gz"
+        path, older = Path(folder) / "package.tar.gz", Path(folder) / "older.tar.gz"
         path.write_bytes(content)
-        return verify.check(path, _given())
+        older.write_bytes(before)
+        return verify.check(path, replace(_given(), before=older if before else None))
 
 
 @functools.cache
@@ -96,6 +112,18 @@ def _package_file(content: bytes) -> bool:
         return False
     if report.told != _true().told or not _OUTCOMES.get(name, _same)(content[1:]):
         raise FalseAccept(f"{name} tells another story: {content[1:]!r}")
+    return True
+
+
+def _package_after(content: bytes) -> bool:
+    """The population is replaced, and the package before is there too: what that left open is told, and as open."""
+    report = _look(_period().package(_files() | {"population.json": content}), _before().package())
+    if report.verdict != "pass":
+        return False
+    population = json.loads(content)
+    told = [row["slot"] for where in ("carried", "open") for row in population[where]]
+    if report.told != _true().told or open_row(_LEFT)["slot"] not in told:
+        raise FalseAccept(f"what was open is told nowhere: {content!r}")
     return True
 
 
@@ -136,4 +164,5 @@ def _package_files() -> list[bytes]:
 TARGETS = (
     Target("package-inside", _package_inside, lambda: [_whole()]),
     Target("package-file", _package_file, _package_files),
+    Target("package-after", _package_after, lambda: [_files()["population.json"]]),
 )

@@ -363,7 +363,20 @@ def test_no_tag_file_raises_and_none_passes(case: Case, name: str, content: byte
 
 def test_good_bundles_raise_no_alarm(case: Case) -> None:
     signer = load_signer(case.folder / "signing.pem")
-    for number in range(200):
-        members: dict[str, Path | bytes] = {f"f{n}": os.urandom(n * number) for n in range(1, number % 7 + 2)}
-        sealed = seal(members, {"run": number}, signer, case.folder / "good.tar.gz", {})
+    for number in range(1000):
+        members: dict[str, Path | bytes] = {f"f{n}": os.urandom(n * (number % 200)) for n in range(1, number % 7 + 2)}
+        outcome, result = OUTCOMES[number % len(OUTCOMES)]
+        told = None if result is None else {"result": result}
+        said = {"run": number, "outcome": outcome}
+        sealed = seal(members, said, signer, case.folder / "good.tar.gz", {}, test_result=told)
         assert verify(sealed.path, case.folder / "signing.pub").verdict == "pass"
+
+
+OUTCOMES = (
+    ("passed", "PASSED"),
+    ("failed", "FAILED"),
+    ("inconclusive", "WARNED"),
+    ("missed", "FAILED"),
+    ("passed", None),
+)
+"""Of a run and of its test result, which bundles of old have none of."""
