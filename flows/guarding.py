@@ -36,8 +36,8 @@ class Run(NamedTuple):
     id: str
     tick: datetime | None
     """Which due time it serves; `None` for a run by hand."""
-    job: str
-    """Its deployment, as Muster names jobs; empty where it has none."""
+    is_alone: bool = False
+    """Whether flow and deployment have one name, that of a job from elsewhere."""
 
 
 class Claiming(NamedTuple):
@@ -57,8 +57,15 @@ def run_here() -> Run:
         raise UsageError("this is no run of a Prefect flow", "put `@guarded_run()` below `@flow`, and call the flow")
     is_due = run.auto_scheduled or (run.idempotency_key or "").startswith(CAUGHT_UP)
     tick = datetime.fromisoformat(str(run.expected_start_time)).astimezone(UTC) if is_due else None
+    return Run(str(run.id), tick, ALONE in run.tags)
+
+
+def job_of(run: Run) -> str:
+    """Its deployment, as Muster names jobs; empty where it has none. Prefect is asked for it."""
     flow, name = flow_run.flow_name or "", deployment.name or ""
-    return Run(str(run.id), tick, flow if ALONE in run.tags and flow == name else f"{flow}/{name}" if name else "")
+    if not name:
+        return ""
+    return flow if run.is_alone and flow == name else f"{flow}/{name}"
 
 
 def refusal(run: Run, schedule: str, how: Claiming) -> State[Any] | None:
@@ -97,7 +104,7 @@ def guarded_run(
         def refused(args: Any, kwargs: Any) -> State[Any] | None:
             run, given = run_here(), parameters.bind_partial(*args, **kwargs)
             given.apply_defaults()
-            name = schedule or str(given.arguments.get("schedule") or "") or run.job
+            name = schedule or str(given.arguments.get("schedule") or "") or job_of(run)
             if not name:
                 raise UsageError("nobody said which schedule this run is of", "name it: `@guarded_run('orders')`")
             return refusal(run, name, how)

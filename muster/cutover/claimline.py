@@ -21,6 +21,8 @@ class Claimed(NamedTuple):
 
     work: str
     """Without the claim in front."""
+    schedule: str
+    """Whose tick it claims; empty where that cannot be read."""
     holder: str
     """What the claim says of `--holder`, `--when-away` and `--patience`; empty where it says nothing."""
     when_away: str
@@ -34,7 +36,9 @@ def read_claim(command: str) -> Claimed:
     found = _IN_FRONT.fullmatch(command)
     work, words = (found["work"], found["words"]) if found else (command, "")
     holder, when_away, patience = (_said(words, option) for option in ("holder", "when-away", "patience"))
-    return Claimed(work, holder, when_away, patience, _ANYWHERE.search(work) is not None)
+    first = words.split(maxsplit=1)[0].strip("'\"") if words.strip() else ""
+    schedule = "" if first.startswith("-") or "$" in first else first
+    return Claimed(work, schedule, holder, when_away, patience, _ANYWHERE.search(work) is not None)
 
 
 def _said(words: str, option: str) -> str:

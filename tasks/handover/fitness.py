@@ -118,12 +118,16 @@ def untold_of(new: Scheduler, jobs: Sequence[Job], schedules: Sequence[Schedule]
     """What the new scheduler cannot carry exactly, by schedule; `jobs` and `schedules` as it is to have them."""
     by_name = {job.name: job for job in jobs}
     found = [(s.name, words) for s in schedules for words in new.untold(by_name[s.job], s)]
-    return found + [(s.name, words) for s in schedules if (words := _own_claim(by_name[s.job], holder))]
+    return found + [(s.name, words) for s in schedules if (words := _own_claim(by_name[s.job], s.name, holder))]
 
 
-def _own_claim(job: Job, holder: str) -> str:
-    """Why a copy's own claim would be refused; empty where it would not, or it makes none in its command."""
+def _own_claim(job: Job, schedule: str, holder: str) -> str:
+    """What is wrong with the claim in its command; empty where nothing is, or it makes none there."""
     claim = read_claim(job.command)
+    if claim.schedule not in {"", schedule}:
+        return (
+            f"its claim is of {claim.schedule}, and guards another schedule's ticks: name the line so, or claim as it"
+        )
     if "command" in job.parameters:  # its flow claims
         inside = "its own claim, in the midst of its command: the flow makes one, and this would be the second"
         return inside if claim.is_inside else ""

@@ -20,7 +20,7 @@ from muster.cutover.claimline import read_claim
 )
 @pytest.mark.parametrize("work", ["/opt/shop/orders.sh", "work -- --all && echo done", "echo 'a -- b' > out 2>&1"])
 def test_a_claim_in_front_is_taken_off(claim: str, work: str) -> None:
-    assert read_claim(claim + work)._replace(holder="") == (work, "", "", "", False)
+    assert read_claim(claim + work)._replace(holder="") == (work, "orders", "", "", "", False)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_a_claim_in_front_is_taken_off(claim: str, work: str) -> None:
     ["/opt/shop/orders.sh", "echo muster ticks -- yes", "taskmuster tick orders -- work", "muster undo run -- x", ""],
 )
 def test_what_is_no_claim_stays(command: str) -> None:
-    assert read_claim(command) == (command, "", "", "", False)
+    assert read_claim(command) == (command, "", "", "", "", False)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,14 @@ def test_what_is_no_claim_stays(command: str) -> None:
 )
 def test_a_claim_elsewhere_is_told(command: str) -> None:
     assert read_claim(command).is_inside
+
+
+@pytest.mark.parametrize(
+    ("words", "schedule"),
+    [("'orders#night' --at minute", "orders#night"), ("--at minute orders", ""), ('"$NAME" --at minute', "")],
+)
+def test_whose_tick_it_is_is_read_where_that_is_sure(words: str, schedule: str) -> None:
+    assert read_claim(f"muster tick {words} -- work").schedule == schedule
 
 
 def test_what_the_claim_says_is_kept() -> None:

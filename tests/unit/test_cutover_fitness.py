@@ -180,6 +180,8 @@ def test_a_claim_in_the_midst_of_a_command_is_told_where_a_flow_claims(pair: Pai
     rows = {row.name: row.untold for row in foresee(pair, plan(jobs=told), ledger).schedules}
     assert (rows["orders"], "its own claim" in rows["stock"]) == ("", True)
     assert {row.untold for row in foresee(pair, plan(), ledger).schedules} == {""}, "no flow claims beside it"
+    old.jobs["stock"] = Job(name="stock", command="muster tick stocks --at minute -- work")
+    assert "its claim is of stocks" in {r.name: r.untold for r in foresee(pair, plan(), ledger).schedules}["stock"]
     old.jobs["stock"] = Job(name="stock", command="muster tick stock --at minute --holder cron -- work")
     assert "its claim as cron" in {r.name: r.untold for r in foresee(pair, plan(), ledger).schedules}["stock"]
 

@@ -25,7 +25,7 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
     for name in ("MUSTER_HOLDER", "MUSTER_LEDGER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MUSTER_HOME", str(tmp_path / "worker"))
-    monkeypatch.setattr(module, "run_here", lambda: Run("one", AT, NAME))
+    monkeypatch.setattr(module, "run_here", lambda: Run("one", AT))
     monkeypatch.setattr(module, "get_run_logger", lambda: logging.getLogger("a run"))
     with open_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}") as opened:
         opened.assign_owner([NAME], "prefect")
@@ -117,7 +117,7 @@ def test_a_run_that_is_tried_again_works_again(ledger: Ledger, tmp_path: Path) -
 
 
 def test_a_run_by_hand_serves_no_due_time(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "run_here", lambda: Run("one", None, NAME))
+    monkeypatch.setattr(module, "run_here", lambda: Run("one", None))
     assert run(ledger, '[ -z "$MUSTER_TICK" ]').is_completed()
     assert claims(ledger) == []
 

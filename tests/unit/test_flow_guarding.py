@@ -11,13 +11,13 @@ import pytest
 from prefect.client.schemas.objects import FlowRun, State
 
 from flows import guarding
-from flows.guarding import Run, guarded_run, run_here
+from flows.guarding import Run, guarded_run, job_of, run_here
 from muster.errors import UsageError
 from muster.ledger import Ledger, open_ledger
 from tasks.schedulers.prefect_forms import ALONE, CAUGHT_UP
 
 AT = datetime(2026, 11, 26, 2, 30, tzinfo=UTC)
-RUN = Run("one", AT, "shop/orders")
+RUN = Run("one", AT)
 
 
 @pytest.fixture
@@ -27,6 +27,7 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
     monkeypatch.setenv("MUSTER_LEDGER", url)
     monkeypatch.setenv("MUSTER_HOLDER", "blue")
     monkeypatch.setattr(guarding, "run_here", lambda: RUN)
+    monkeypatch.setattr(guarding, "job_of", lambda run: "shop/orders")
     with open_ledger(url) as opened:
         yield opened
 
@@ -96,7 +97,7 @@ def test_a_run_by_hand_claims_nothing(ledger: Ledger, monkeypatch: pytest.Monkey
 
 
 def test_a_run_of_no_schedule_is_told(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guarding, "run_here", lambda: RUN._replace(job=""))
+    monkeypatch.setattr(guarding, "job_of", lambda run: "")
     with pytest.raises(UsageError, match="which schedule"):
         plain()
     assert named() == "worked"
@@ -122,16 +123,16 @@ def test_a_tick_is_what_a_schedule_or_a_handover_asked_for(
     monkeypatch: pytest.MonkeyPatch, run: dict[str, Any], tick: datetime | None
 ) -> None:
     in_a_run(monkeypatch, expected_start_time=AT, **run)
-    assert (run_here().tick, run_here().job) == (tick, "shop/orders")
+    assert (run_here().tick, job_of(run_here())) == (tick, "shop/orders")
 
 
 def test_a_job_that_came_alone_has_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
     in_a_run(monkeypatch, "shop", expected_start_time=AT, auto_scheduled=True, tags=[ALONE])
-    assert run_here().job == "shop"
+    assert job_of(run_here()) == "shop"
     in_a_run(monkeypatch, "shop", expected_start_time=AT, auto_scheduled=True)
-    assert run_here().job == "shop/shop"
+    assert job_of(run_here()) == "shop/shop"
     in_a_run(monkeypatch, None, expected_start_time=AT)
-    assert run_here().job == ""
+    assert job_of(run_here()) == ""
 
 
 def test_outside_a_run_it_says_so() -> None:
