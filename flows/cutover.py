@@ -6,6 +6,7 @@ from prefect.client.schemas.objects import State
 from flows.asking import PlanName, Reason, RequestedBy, run_name
 from flows.engine import Form, run_drill
 from muster.cutover.checks import CHECKS
+from muster.cutover.ownership import Side
 from muster.cutover.telling import sight, tell
 from muster.drill import Drill, Step
 from tasks.cutover import (
@@ -63,6 +64,7 @@ DRILL = Drill(
     checks=CHECKS,
     tell=tell,
     sight=sight,
+    parts=frozenset(Side),
     ready=ready,
 )
 

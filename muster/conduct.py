@@ -160,9 +160,12 @@ class Conductor:
         self.send_waiting()
         return tuple(finished)
 
-    def finish(self, name: str) -> bool:
-        """Finish one run by name; `False` when its process is alive, or was another machine's."""
-        return self._finish(self.ledger.run(name))
+    def finish(self, name: str, gone: frozenset[str] = frozenset()) -> bool:
+        """Finish one run by name; `False` when its process is alive, or was another machine's.
+
+        `gone`: parts of its target that are lost for good. `UsageError` where its undo cannot go on without them.
+        """
+        return self._finish(self.ledger.run(name), gone)
 
     def send_waiting(self) -> Delivery:
         """Send what waits in the outbox."""
@@ -172,7 +175,7 @@ class Conductor:
         """Where the local copy of a run's sealed bundle lies; `None` while it is not sealed."""
         return self.closing.bundle_of(run)
 
-    def _finish(self, run: Run) -> bool:
+    def _finish(self, run: Run, gone: frozenset[str] = frozenset()) -> bool:
         if run.owner.host != this_process().host:
             return False  # what it left is on its own machine, and can be undone only there
         # A run that was closed with an undo open is driven by nobody, though its process may live on.
@@ -185,8 +188,9 @@ class Conductor:
             return True
         plan = Plan.recorded(journal.history[0].body["plan"])
         drill = unrun.UNRUN if unrun.is_unrun(journal.history) else self.drill_of(plan.kind)
+        _assert_parts(drill, gone)
         with kept_lease(self.ledger, run.run, this_process()):
-            left = undo_steps(drill, self._undoing(self._context(plan, journal)))
+            left = undo_steps(drill, replace(self._undoing(self._context(plan, journal)), gone=gone))
             self.closing.conclude(drill, plan, journal)
         if left:
             why, advice = _last_undo_error(journal.history)
@@ -316,6 +320,12 @@ class Conductor:
 
 def _stopper(is_lost: Callable[[], bool], switch: KillSwitch) -> Callable[[], str]:
     return lambda: "another process has taken this run over" if is_lost() else switch.reason()
+
+
+def _assert_parts(drill: Drill, gone: frozenset[str]) -> None:
+    if strange := sorted(gone - drill.parts):
+        known = f"its target has {' and '.join(sorted(drill.parts))}" if drill.parts else "leave --gone out"
+        raise UsageError(f"the undo of a {drill.kind} drill cannot go on without {strange[0]!r}", known)
 
 
 def _last_undo_error(history: History) -> tuple[str, str]:

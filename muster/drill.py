@@ -103,6 +103,8 @@ class Context:
     background: Background = field(default_factory=Background)
     why_stop: Callable[[], str] = field(default=lambda: "")
     """The kill switch: a reason to stop, or nothing."""
+    gone: frozenset[str] = frozenset()
+    """To an undo: parts of the target that somebody who knows says are lost for good."""
 
     @property
     def history(self) -> History:
@@ -188,6 +190,8 @@ class Drill:
     """Small facts that the next run of the plan compares with (plain JSON)."""
     sight: Callable[[Any], dict[str, str]] = _nothing
     """Target in, small facts out that say what it is; the same keys each time, or none at all."""
+    parts: frozenset[str] = frozenset()
+    """Parts of a target without which an undo can go on, once somebody who knows says that they are gone for good."""
     ready: Callable[[Any, Plan], tuple[Finding, ...]] | None = None
     """A harmless look at a target, every few minutes: would it take a drill, or the real thing? `None`: no look."""
 

@@ -124,11 +124,15 @@ def _words(error: BaseException) -> str:
 
 
 def undo_steps(drill: Drill, context: Context) -> tuple[str, ...]:
-    """Undo every step that started and is not undone, the last first. Returns the steps left behind."""
+    """Undo every step that started and is not undone, the last first. Returns the steps left behind.
+
+    What is said to be gone is on record before an undo acts on it.
+    """
     left_behind = []
+    said = {"gone": sorted(context.gone)} if context.gone else {}
     for name in context.history.needs_undo():
         undo = drill.step(name).undo
-        context.journal.append(EventKind.UNDO_STARTED, name)
+        context.journal.append(EventKind.UNDO_STARTED, name, **said)
         try:
             if undo:
                 undo(context)

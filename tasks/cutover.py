@@ -18,7 +18,6 @@ from muster.cutover.observations import (
     Armed,
     Drained,
     Handover,
-    HomeSeen,
     Mirrored,
     NotAsked,
     Raised,
@@ -249,25 +248,13 @@ def account(context: Context) -> Reckoned:
 
 
 def remove_copies(context: Context) -> None:
-    """Make sure that the new scheduler has no copy of ours, unless it is to keep them."""
+    """Make sure that the new scheduler has no copy of ours, unless it is to keep them. What may be at work stays."""
     survey = context.history.result("survey", Surveyed)
-    if survey is None or _is_kept(context):
+    if survey is None or settling.are_to_stay(context):
         return
     copies = settling.there(context, Side.B)
     passing.outwait(context, Side.B, copies)  # a run whose job is taken away from under it is lost
     side_of(context, Side.B).remove([job.name for job in survey.inventory.jobs], reach_of(context))
-
-
-def _is_kept(context: Context) -> bool:
-    """Whether the cutover was for good, and came so far."""
-    if not spec_of(context.plan).commit:
-        return False
-    seen = context.history.latest(HomeSeen)
-    if seen is not None:
-        return seen.owner is Side.B
-    with claims_of(context) as ledger:
-        holder = survey_of(context).holders[Side.B]
-        return any(tenure.holder == holder for tenure in ledger.owners_of(names_of(context)).values())
 
 
 def settle(context: Context) -> None:

@@ -354,11 +354,15 @@ def undo_run(
     run: Annotated[
         str | None, typer.Argument(metavar="RUN", help="One run; default: every run whose process died.")
     ] = None,
+    gone: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PART", help="A part of its target that is lost for good (cutover: a or b); repeatable."),
+    ] = None,
 ) -> int:
     """Undo, judge and seal what dead runs left."""
     from muster.cli.undo import run_undos
 
-    return run_undos(settings(), run)
+    return run_undos(settings(), run, gone or ())
 
 
 def _version(asked: bool) -> None:

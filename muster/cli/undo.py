@@ -2,12 +2,13 @@
 
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 
 from rich.console import Console
 from rich.table import Table
 
-from muster.errors import LeftBehind
+from muster.errors import LeftBehind, UsageError
 from muster.journal import History
 from muster.ledger import Ledger, Run, open_ledger
 from muster.ownership import is_dead
@@ -32,16 +33,21 @@ def list_undos(settings: Settings, *, as_json: bool) -> int:
     return ExitCode.LEFT_BEHIND if any(is_dead(run.owner) for run, _ in rows) else ExitCode.PASS
 
 
-def run_undos(settings: Settings, name: str | None) -> int:
-    """Finish one run, or every run whose process died; exit code 5 when something stays behind."""
+def run_undos(settings: Settings, name: str | None, gone: Collection[str] = ()) -> int:
+    """Finish one run, or every run whose process died; exit code 5 when something stays behind.
+
+    `gone`: parts of that one run's target that are lost for good.
+    """
     from flows.registry import conductor_of
 
+    if gone and name is None:
+        raise UsageError("--gone is said of one run's target", "name the run: `muster undo list` shows it")
     with open_ledger(settings.ledger_url) as ledger:
         conductor = conductor_of(settings, ledger)
         code = ExitCode.PASS
         wanted = [run for run in ledger.unfinished_runs() if name in (None, run.run)]
         for run in wanted:
-            code = max(code, _finish(conductor.finish, run, ledger))
+            code = max(code, _finish(partial(conductor.finish, gone=frozenset(gone)), run, ledger))
         if not wanted:
             print("Nothing is left behind.")
         for waiting in conductor.send_waiting().waiting:

@@ -266,8 +266,14 @@ class Reckoned(_Result):
     columns: tuple[Slice, ...]
 
 
+class BegunByUndo(Observation):
+    """An undo is about to release a side that the drill had not: from now on it may be at work."""
+
+    side: Side
+
+
 class HomeSeen(Observation):
-    """Where the schedules are in the end, asked of both sides."""
+    """Where the schedules are in the end, asked of both sides, and what the way there cost."""
 
     owner: Side | None
     """By the ledger."""

@@ -2,7 +2,8 @@
 
 Promises (shown by trying every path through the table, `tests/unit/test_cutover_ownership.py`): never do both
 schedulers start something; only the owner ever starts something; from every state the way to one scheduler that starts
-everything is two transitions at most, and none of them waits for the other scheduler's consent.
+everything is two transitions at most, and none of them waits for the other scheduler's consent; a scheduler that could
+not be held is passed over only where nothing that it may start does any work.
 """
 
 from dataclasses import dataclass
@@ -92,3 +93,28 @@ _TABLE = (
     _Allowed(Move.OWN, owner_is=None, other_is_held=True),
     _Allowed(Move.RELEASE, owner_is=True, other_is_held=True),
 )
+
+
+@dataclass(frozen=True)
+class Unheld:
+    """A scheduler that an undo could not hold, and all that is known of it."""
+
+    owns: bool
+    """Some of the schedules, by the ledger. It was held before it lost what it had."""
+    has_begun: bool
+    """Whether it was ever released: its copies are made held, and stay so."""
+    starts: int | None
+    """How many it says that it would start; `None`: it does not answer."""
+    is_guarded: bool
+    """Whether jobs claim: then what it starts beyond its epoch does no work."""
+    is_gone: bool
+    """Whether somebody who knows has said that it is lost for good."""
+
+    @property
+    def may_be_passed_over(self) -> bool:
+        """Whether the other one may have the schedules beside it."""
+        if self.starts:
+            return False
+        if not self.owns or not self.has_begun:
+            return True
+        return self.is_guarded and (self.is_gone or self.starts is not None)

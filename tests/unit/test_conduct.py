@@ -12,9 +12,10 @@ import pytest
 from muster import conduct, opening
 from muster.cadence.states import State, condition_of
 from muster.cards import card_of
+from muster.cli.undo import run_undos
 from muster.clock import AHEAD, SystemClock
 from muster.drill import Context, Drill, Step
-from muster.errors import Refusal, StepError, SystemFailure
+from muster.errors import LeftBehind, Refusal, StepError, SystemFailure, UsageError
 from muster.finding import Finding
 from muster.journal import EventKind, History, RunState
 from muster.ledger import Ledger, LedgerError
@@ -189,6 +190,33 @@ def test_an_undo_that_fails_does_not_stop_the_others_and_is_finished_later(setti
     assert conductor.finish(summary.run)
     assert not left.exists()
     assert not ledger.run(summary.run).needs_undo
+
+
+def test_an_undo_goes_on_without_a_part_that_is_said_to_be_gone_and_the_journal_says_so_first(
+    settings: Settings, ledger: Ledger
+) -> None:
+    seen: list[list[object]] = []
+
+    def undo(context: Context) -> None:
+        seen.append([event.body.get("gone") for event in context.history.of(EventKind.UNDO_STARTED)])
+        if "far" not in context.gone:
+            raise StepError("the far shore does not answer", "wait for it")
+
+    steps = (paper_step("fold"), Step("sail", do=paper_step("sail").do, undo=undo))
+    conductor = paper_conductor(settings, ledger, replace(paper_drill(steps), parts=frozenset({"far"})))
+    run = conductor.conduct(PLAN, Request("a test")).run
+    with pytest.raises(UsageError, match="cannot go on without 'near'"):
+        conductor.finish(run, frozenset({"near"}))
+    with pytest.raises(LeftBehind):
+        conductor.finish(run)
+    assert conductor.finish(run, frozenset({"far"}))
+    assert [each[-1] for each in seen] == [None, None, ["far"]]
+    assert not ledger.run(run).needs_undo
+
+
+def test_what_is_gone_is_said_of_one_run(settings: Settings) -> None:
+    with pytest.raises(UsageError, match="one run's target"):
+        run_undos(settings, None, ["b"])
 
 
 def test_a_store_that_is_away_costs_the_drill_nothing(settings: Settings, ledger: Ledger) -> None:

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from muster.cutover.ownership import Move, Side, Standing
+from muster.cutover.ownership import Move, Side, Standing, Unheld
 from muster.errors import StepError
 
 START = Standing(owner=Side.A, released=frozenset({Side.A}))
@@ -62,6 +62,19 @@ def test_from_everywhere_both_sides_are_two_allowed_moves_from_serving_without_t
 def test_what_would_break_that_is_refused(standing: Standing, move: Move, side: Side) -> None:
     with pytest.raises(StepError, match=f"{side} may not {move}"):
         standing.after(move, side)
+
+
+def test_a_side_that_could_not_be_held_is_passed_over_only_where_nothing_of_it_works() -> None:
+    """Every case: one that is or may be at work, and is no longer fenced or gone by word, stops an undo."""
+    passed, either = {}, (False, True)
+    for owns, begun, starts, guarded, gone in product(either, either, (None, 0, 2), either, either):
+        unheld = Unheld(owns=owns, has_begun=begun, starts=starts, is_guarded=guarded, is_gone=gone)
+        passed[owns, begun, starts, guarded, gone] = unheld.may_be_passed_over
+    assert not any(may for (_, _, starts, _, _), may in passed.items() if starts), "it says that it starts something"
+    held = {case: may for case, may in passed.items() if not case[2]}
+    assert all(may for (owns, begun, *_), may in held.items() if not (owns and begun)), "it was held, or never released"
+    left = {case[2:]: may for case, may in held.items() if case[0] and case[1]}
+    assert {case for case, may in left.items() if may} == {(0, True, False), (0, True, True), (None, True, True)}
 
 
 def test_a_table_that_let_a_held_side_be_passed_over_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
