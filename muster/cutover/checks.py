@@ -7,6 +7,7 @@ planted fault by `muster prove cutover`.
 from itertools import pairwise
 
 from muster.course import nothing_is_left, steps_ended
+from muster.cutover.homechecks import nothing_fell_in_between
 from muster.cutover.measuring import broken_off, gap_of, gaps, handovers, reckoned
 from muster.cutover.observations import (
     ClockSeen,
@@ -239,5 +240,6 @@ CHECKS = (
     gap_is_short,
     *TICK_CHECKS,
     is_home,
+    nothing_fell_in_between,
     nothing_is_left,
 )

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from muster.cutover.checks import gap_is_short
+from muster.cutover.homechecks import told_of
 from muster.cutover.measuring import WAYS, gap_of, handovers, reckoned
-from muster.cutover.observations import Surveyed, Translated
+from muster.cutover.observations import HomeSeen, Surveyed, Translated
 from muster.cutover.ownership import Side
 from muster.cutover.section import spec_of
 from muster.cutover.ticklines import ticklines_of
@@ -91,6 +92,8 @@ def _facts(history: History, plan: Plan) -> Iterator[tuple[str, str]]:
             f"watermark {drained.watermark:%H:%M:%S.%f}"[:-3]
             + f"; {_unless_unknown(drained.in_flight)} in flight, {activated.dropped} made ahead dropped{made_up}",
         )
+    if (seen := history.latest(HomeSeen)) and (seen.caught_up.count or seen.missed.count or seen.untold):
+        yield "undo", told_of(seen)
     if book := reckoned(history):
         yield (
             "ticks",

@@ -255,6 +255,13 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], Verdict | None, str]] = [
     ("home", {"ended": home(released={A: 3, B: None})}, {}, DARK, "did not answer"),
     ("home", {"ended": home(released={A: None, B: 0})}, {}, DARK, "did not answer"),
     ("home", {"ended": None}, {}, DARK, "not observed"),
+    ("made up for", {"ended": home(caught_up=counts("a", "b"))}, {}, PASS, "2 made up for"),
+    ("made up for", {"ended": home(missed=counts("orders of 02:01:05"), caught_up=counts("a"))}, {}, FAIL,
+     "1 made up for, 1 due time started by nobody: orders of 02:01:05"),
+    ("made up for", {"ended": home(missed=counts("orders of 02:01:05"))}, {"catch_up": "skip"}, PASS, "1 due time"),
+    ("made up for", {"ended": home(untold=4)}, {}, DARK, "4 of which nothing says"),
+    ("made up for", {"ended": home(untold=4, missed=counts("orders of 02:01:05"))}, {}, FAIL, "orders of 02:01:05"),
+    ("made up for", {"ended": None}, {}, DARK, "nobody came home"),
     ("left behind", {"undone": False}, {}, FAIL, "not undone: account"),
     ("left behind", {"given": NOTHING}, {}, ASIDE, "no step started"),
 ]  # fmt: skip

@@ -11,6 +11,7 @@ from cutover_paper import (
     broken_off,
     counts,
     drained,
+    home,
     journal,
     plan,
     tick,
@@ -57,6 +58,13 @@ def test_a_rehearsal_is_told_there_and_back() -> None:
     }
     assert measures(said) == {"RTO": (4.0, 30.0, Verdict.PASS), "Lateness": (1.2, 60.0, None)}
     assert "2 handovers" in said.measures[0].note
+
+
+def test_what_the_undo_made_up_for_and_missed_is_a_fact() -> None:
+    of = plan()
+    ended = home(caught_up=counts("one", "two"), missed=counts("three"))
+    assert facts(tell(journal(of, ended=ended), of))["undo"] == "2 made up for, 1 due time started by nobody"
+    assert "undo" not in facts(told()), "there was nothing"
 
 
 def test_a_cutover_for_good_is_told_as_one() -> None:
