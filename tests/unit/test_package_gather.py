@@ -200,8 +200,8 @@ def open_when_published(estate: Estate) -> Sealed:
     return first
 
 
-def test_a_slot_that_was_open_in_the_package_before_and_never_sealed_is_a_gap_of_the_next(estate: Estate) -> None:
-    open_when_published(estate)
+def test_a_slot_that_was_open_in_the_package_before_and_never_sealed_fails_the_next(estate: Estate) -> None:
+    first = open_when_published(estate)
     estate.run("orders", SEPTEMBER)
     estate.ledger.clock = SEPTEMBER + timedelta(days=2)
     second = estate.package("v1.5.0", None)
@@ -209,6 +209,9 @@ def test_a_slot_that_was_open_in_the_package_before_and_never_sealed_is_a_gap_of
     (row,) = told(files, "population.json")["carried"]
     assert (row["scheduledAt"], row["outcome"], row["slot"]) == ("2026-08-01T03:00:00Z", "unsealed", AUGUST_SLOT)
     assert "2026-08-01 03:00" in files["data/report.html"].decode()
+    for before in (None, first.path):
+        report = verify(second.path, estate.pinned, before)
+        assert {proof.name for proof in report.proofs if proof.ok is False} == {"population"}
 
 
 def test_a_slot_that_was_open_in_the_package_before_and_sealed_since_passes_as_late(estate: Estate) -> None:
