@@ -77,8 +77,9 @@ def survey_schedulers(context: Context) -> Surveyed:
         raise Refusal("no active schedule is in the cut", "see `cutover.cut`: tags, owner and names must all hold")
     assert_computable(active, side_of(context, Side.A))
     with claims_of(context) as ledger:
-        for fault in faults_of(spec, target, inventory, ledger):
-            raise Refusal(fault.words, fault.advice)
+        faults = faults_of(spec, target, inventory, ledger)
+    if faults:
+        raise Refusal("; ".join(fault.words for fault in faults), "; ".join(fault.advice for fault in faults))
     return Surveyed(
         inventory=inventory,
         holders={side: target.holder(side) for side in Side},
