@@ -102,6 +102,10 @@ def _half_seen(book: Reckoned) -> str:
     return "".join(f"; {side} keeps no history: its claims stand in" for side in blind_sides(book))
 
 
+def _half_untold(book: Reckoned) -> str:
+    return "".join(f"; {side} keeps no history: of its runs nothing is said" for side in blind_sides(book))
+
+
 missed = _counted(
     "missed", "every due time was started by somebody", lambda b: b.missed,
     "see when each scheduler was held, and its own log for the tick", _no_word, _caught_up,
@@ -122,7 +126,7 @@ owner = _counted(
 )  # fmt: skip
 order = _counted(
     "order", "runs of a schedule began in the order of their ticks", lambda b: b.out_of_order,
-    "a later tick overtook an earlier one at the handover", _no_start,
+    "a later tick overtook an earlier one at the handover", _no_start, _half_untold,
 )  # fmt: skip
 _right_parameters = _counted(
     "parameters", "every run was given its schedule's parameters", lambda b: b.parameters,
@@ -130,6 +134,7 @@ _right_parameters = _counted(
 )  # fmt: skip
 _lost = _counted(
     "in flight", "every run that was taken up came to a good end", lambda b: b.lost, "see the run's own log", _no_end,
+    _half_untold,
 )  # fmt: skip
 
 

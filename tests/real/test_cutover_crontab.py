@@ -190,6 +190,7 @@ def test_a_crontab_goes_to_prefect_and_home_as_the_page_says(shop: Shop) -> None
         claims = ledger.claims_between(JOBS, book.began, book.ended)
     seen = {f.check: f.seen for f in summary.findings}
     assert f"{book.expected} ticks: {book.phases['a']} while a, {book.phases['b']} while b" in seen["observed"]
+    assert seen["in flight"].endswith("a keeps no history: of its runs nothing is said")
     assert book.expected == book.claims == sum(book.by_side.values()) >= 6
     assert all(book.by_side[side] >= len(JOBS) for side in Side)
 

@@ -234,6 +234,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], Verdict | None, str]] = [
     ("in flight", accounted(lost=counts("orders of 02:01:05 by b is failed")), {}, FAIL, "is failed"),
     ("in flight", accounted(lost=counts("x is failed"), unended=counts("y is still at work")), {}, FAIL, "x is failed"),
     ("in flight", accounted(unended=counts("orders of 02:01:05 by b is still at work")), {}, DARK, "still at work"),
+    ("in flight", accounted(**BLIND_A), {}, PASS, "a keeps no history: of its runs nothing is said"),
+    ("order", accounted(**BLIND_A), {}, PASS, "a keeps no history: of its runs nothing is said"),
     ("in flight", accounted(**BLIND), {}, DARK, "no history says how"),
     ("in flight", accounted(**IDLE), {}, DARK, "nothing was started"),
     ("guard", accounted(unclaimed=counts("orders of 02:01:05 by b", "more")), {}, FAIL, "2 runs made none: orders"),
