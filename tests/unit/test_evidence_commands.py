@@ -1,6 +1,7 @@
 """The commands around evidence, on a folder: listed, brought once, proved, and keys that change hands."""
 
 import json
+import tarfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -256,6 +257,19 @@ def test_a_package_is_made_entered_and_compared(home: Path, run: Run) -> None:
     said = run("verify", second["package"], "--before", made["package"], code=0)
     assert "Verified" in said
     assert "do not rely" in run("verify", made["package"], "--before", second["package"], code=1)
+    first, newest = (_head_of(home, one["package"]) for one in (made, second))
+    assert "Verified" in run("verify", second["package"], "--head", first, "--head", newest)
+    assert "beyond the log" in run("verify", made["package"], "--head", newest, code=1)
+
+
+def _head_of(home: Path, package: str) -> str:
+    """A file with the head that the package was sealed under."""
+    path = home / f"{Path(package).name}.head"
+    with tarfile.open(home / package) as opened:
+        (name,) = (name for name in opened.getnames() if name.endswith("/data/log/head"))
+        found = opened.extractfile(name)
+        path.write_bytes(found.read() if found else b"")
+    return str(path)
 
 
 def test_who_hands_in_to_a_notary_apart_enters_nothing(home: Path, run: Run) -> None:
