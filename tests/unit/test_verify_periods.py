@@ -320,6 +320,16 @@ def test_the_first_package_names_none_and_the_second_the_first(home: Installatio
     assert not any("is not the one that previous.json names" in each for each in report.remarks)
 
 
+def test_another_package_of_the_name_of_the_one_before_is_caught(home: Installation, auditor: Auditor) -> None:
+    """By the right key, and by itself in order."""
+    period = begun(home, open=[])
+    found = two(auditor, period)
+    assert found.failed() == set()
+    period.files["README.txt"] = b"other words"
+    found.first.write_bytes(period.package())
+    assert found.seen("previous") == "previous.json names another package of that name than the one given"
+
+
 def test_of_two_packages_made_at_one_time_neither_knows_of_the_other(home: Installation, auditor: Auditor) -> None:
     """Both go on from the same one; the next goes on from the one that the log has last."""
     found = two(auditor, begun(home, open=[]))
