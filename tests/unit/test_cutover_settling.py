@@ -381,6 +381,8 @@ def test_whoever_can_be_brought_to_work_safely_is_and_who_is_at_work_goes_on(led
             assert told["arm"], (state, faults)
             assert told["arm"].advice
             assert all(working[side] <= at_work[side] for side in Side), (state, faults, "who is at work goes on")
+            if state.is_well_on(state.home.other) and not faults.of(state.home.other):
+                assert world.orders == [], "and is not even interrupted"
         if at_work[A] != set(NAMES):
             assert working[B] <= world.sides[B].jobs.keys(), "what was at work is there"
             assert not state.begun or len(world.sides[B].jobs) == 2 - state.b.count("absent"), (state, faults)
