@@ -1,14 +1,19 @@
 """An installation with one Spark plan in a hurry, and what is left of its clusters."""
 
 import os
+import tarfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from muster.journal import History
 from muster.ledger import open_ledger
 from muster.settings import Settings
+from muster.spark.eventlog import Log, read_log
 from tests.real.conftest import Home
 
 PATIENCE = 500.0
@@ -27,18 +32,32 @@ def installed(root: Path, target: dict[str, Any] | None = None, **spark: Any) ->
     return Home(root, Settings(home=root / "home", plans=plans, store=str(root / "store")), "spark-test")
 
 
-def family(home: Home) -> list[str]:
-    """What runs on behalf of this installation, by what its environment says: JVMs too."""
-    found = []
+def members(home: Home) -> dict[psutil.Process, str]:
+    """What runs on behalf of this installation, by what its environment says, JVMs too, with its command line."""
+    found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
             if f"MUSTER_HOME={home.settings.home}\0".encode() in (entry / "environ").read_bytes():
-                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
-        except OSError:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+                found[psutil.Process(int(entry.name))] = line
+        except (OSError, psutil.Error):
             continue
     return found
+
+
+def family(home: Home) -> list[str]:
+    """The command lines of all of them."""
+    return list(members(home).values())
+
+
+def wait_for(home: Home, what: Callable[[], object]) -> None:
+    """Wait until something is so; tell who runs when it never is."""
+    deadline = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < deadline, family(home)
+        time.sleep(0.1)
 
 
 def assert_nothing_is_left(home: Home) -> None:
@@ -52,3 +71,16 @@ def history_of(home: Home) -> History:
     """The journal of the newest run."""
     with open_ledger(home.settings.ledger_url) as ledger:
         return History(ledger.read_events(ledger.runs()[0].run))
+
+
+def sealed_logs(home: Home, folder: Path) -> dict[str, Log]:
+    """The event logs in the one bundle that was sealed, by application."""
+    (bundle,) = Path(home.settings.store).rglob("*.tar.gz")
+    with tarfile.open(bundle) as sealed:
+        sealed.extractall(folder, filter="data")
+    found = {}
+    for path in folder.rglob("eventlog/*.jsonl"):
+        with path.open(encoding="utf-8") as lines:
+            log = read_log(lines)
+        found[log.application] = log
+    return found

@@ -1,14 +1,17 @@
 """A stress drill on a standalone cluster that is not the drill's: it goes on before, beside and after it.
 
-The cluster is started by the test, in a folder of its own, as a team would have one. The last two show what is shipped
-to clusters where the drill starts no driver, by the words that it is started with there.
+The cluster is started by the test, in a folder of its own, as a team would have one: one by Spark's own programs with
+nothing but their defaults. The last two show what is shipped to clusters where the drill starts no driver, by the words
+that it is started with there.
 """
 
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,21 +21,23 @@ import pytest
 
 from muster.drill import Workspace
 from muster.spark.eventlog import read_log
-from muster.spark.observations import Healed, Struck
+from muster.spark.observations import ClusterSeen, Healed, Lap, Struck
 from muster.spark.spec import SparkSpec
 from muster.summary import Summary
 from muster.verdict import ExitCode
-from tasks.process import Processes
+from tasks.estate.loopback import free_ports
+from tasks.process import AT_ONCE, Identity, Processes
 from tasks.spark.cluster import Cluster, Shape
 from tasks.spark.emr_api import Steps
 from tasks.spark.java import find_java, prepare_home, spark_home
 from tasks.spark.post import Config, Told, Up
 from tasks.spark.remote import LapSession, prepare
 from tasks.spark.session import COMMON
+from tasks.spark.standalone import look
 from tasks.targets import standalone
 from tasks.targets.stressable import Work
 from tests.real.conftest import Home
-from tests.real.spark_home import PATIENCE, family, history_of, installed
+from tests.real.spark_home import PATIENCE, family, history_of, installed, sealed_logs
 
 pytestmark = [pytest.mark.xdist_group("spark"), pytest.mark.timeout(900)]
 SMALL = {
@@ -61,13 +66,65 @@ for process in psutil.process_iter():
 class Theirs:
     """Somebody's cluster."""
 
-    cluster: Cluster
+    master: str
+    ui: str
     processes: Processes
 
     def target(self, **more: Any) -> dict[str, Any]:
         """How a plan names it."""
-        keys = {"type": "standalone", "master": self.cluster.master_url, "masters_ui": [self.cluster.master_ui]}
+        keys = {"type": "standalone", "master": self.master, "masters_ui": [self.ui]}
         return {**keys, "settings": SMALL, **more}
+
+    def look(self) -> ClusterSeen:
+        """What its master tells."""
+        return look(self.ui, "test")
+
+    def identities(self) -> dict[str, Identity | None]:
+        """Its own processes."""
+        return {name: self.processes.identity(name) for name in self.processes.alive()}
+
+
+@pytest.fixture
+def stock(tmp_path: Path) -> Iterator[Theirs]:
+    """A cluster of Spark's own programs with their defaults: both workers have the machine's name, cores and memory."""
+    folder = tmp_path / "stock"
+    processes, (port, ui) = Processes(folder / "records", folder / "logs"), free_ports(folder, "stock", 2)
+    environment = {
+        "SPARK_HOME": str(spark_home()),
+        "JAVA_HOME": str(prepare_home(find_java(), folder / "java")),
+        "SPARK_NO_DAEMONIZE": "1",
+        "SPARK_LOCAL_IP": "127.0.0.1",  # nobody else's network is to reach it
+        "SPARK_WORKER_DIR": str(folder / "work"),
+        "SPARK_LOCAL_DIRS": str(folder),
+        "JAVA_TOOL_OPTIONS": f'"-Djava.io.tmpdir={folder}"',
+    }
+    theirs = Theirs(f"spark://127.0.0.1:{port}", f"http://127.0.0.1:{ui}", processes)
+
+    def start(name: str, *words: object) -> None:
+        argv = [str(spark_home() / "bin" / "spark-class"), *map(str, words)]
+        processes.start(name, argv, log=f"{name}.log", env=environment, cwd=folder)
+
+    try:
+        start("master", "org.apache.spark.deploy.master.Master", "--port", port, "--webui-port", ui)
+        for number in (1, 2):
+            start(f"worker-{number}", "org.apache.spark.deploy.worker.Worker", theirs.master)
+        deadline = time.monotonic() + PATIENCE
+        while len(theirs.look().alive) < 2:
+            assert time.monotonic() < deadline, theirs.look()
+            time.sleep(0.1)
+        yield theirs
+    finally:
+        processes.stop_all(signals=AT_ONCE)
+
+
+@contextmanager
+def left_as_it_was(theirs: Theirs) -> Iterator[None]:
+    """Whatever a drill does, the team's own processes are the same ones afterwards, and none of ours is there."""
+    before, cores = theirs.identities(), sum(w.cores for w in theirs.look().alive)
+    yield
+    assert theirs.identities() == before
+    seen = theirs.look()
+    assert (len(seen.alive), seen.applications, sum(w.cores_free for w in seen.alive)) == (2, (), cores)
 
 
 @pytest.fixture(scope="module")
@@ -77,19 +134,15 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theirs]:
     cluster = Cluster(folder / "cluster", processes, find_java(), Shape(workers=2, cores=1, memory=900))
     try:
         cluster.start(lambda: PATIENCE)
-        yield Theirs(cluster, processes)
+        yield Theirs(cluster.master_url, cluster.master_ui, processes)
     finally:
         cluster.stop()
 
 
 @pytest.fixture
 def as_before(theirs: Theirs) -> Iterator[None]:
-    """Whatever a drill does, the team's own processes are the same ones afterwards, and none of ours is there."""
-    before = {name: theirs.processes.identity(name) for name in theirs.processes.alive()}
-    yield
-    assert {name: theirs.processes.identity(name) for name in theirs.processes.alive()} == before
-    seen = theirs.cluster.look("after")
-    assert (len(seen.alive), seen.applications, sum(w.cores_free for w in seen.alive)) == (2, (), 2)
+    with left_as_it_was(theirs):
+        yield
 
 
 def drilled(home: Home) -> Summary:
@@ -101,13 +154,14 @@ def drilled(home: Home) -> Summary:
     return summary
 
 
-def test_an_executor_on_this_machine_is_killed_without_a_hook(theirs: Theirs, as_before: None, tmp_path: Path) -> None:
-    home = installed(tmp_path, theirs.target())
-    summary = drilled(home)
+def test_an_executor_on_a_stock_cluster_of_this_machine_is_killed_without_a_hook(stock: Theirs, tmp_path: Path) -> None:
+    home = installed(tmp_path, stock.target())
+    with left_as_it_was(stock):
+        summary = drilled(home)
     assert {"answer", "landed", "event log", "as before"} <= {f.check for f in summary.findings if f.word == "pass"}
     (struck,) = history_of(home).observed(Struck)
     assert "SIGKILL to process" in struck.done[0]
-    assert theirs.cluster.master_url in summary.target
+    assert stock.master in summary.target
 
 
 def test_a_worker_is_frozen_by_the_teams_own_command(theirs: Theirs, as_before: None, tmp_path: Path) -> None:
@@ -127,10 +181,25 @@ def test_a_worker_is_frozen_by_the_teams_own_command(theirs: Theirs, as_before: 
     assert "hook freeze-worker.heal" in history.observed(Healed)[0].done[0]
 
 
-def test_a_driver_is_killed_and_started_again(theirs: Theirs, as_before: None, tmp_path: Path) -> None:
-    home = installed(tmp_path, theirs.target(), fault={"type": "kill-driver", "during": "reduce", "after": 0.2})
-    drilled(home)
-    assert "SIGKILL, with its JVM" in history_of(home).observed(Struck)[0].done[0]
+def test_a_stream_whose_driver_is_killed_goes_on_from_its_checkpoint(
+    theirs: Theirs, as_before: None, tmp_path: Path
+) -> None:
+    """In its last batch: of what was through before, nothing is done again, and each event is in the sink once."""
+    home = installed(
+        tmp_path,
+        theirs.target(),
+        workload={"type": "stream", "rows": 60_000, "partitions": 6},
+        fault={"type": "kill-driver", "during": "last", "after": 0},
+    )
+    summary = drilled(home)
+    assert {"answer", "landed", "sound", "output"} <= {f.check for f in summary.findings if f.word == "pass"}
+    history = history_of(home)
+    assert "SIGKILL, with its JVM" in history.observed(Struck)[0].done[0]
+    undisturbed, disturbed = history.observed(Lap)
+    logs = sealed_logs(home, tmp_path / "sealed")
+    whole = logs[undisturbed.applications[0]].stages_of(undisturbed.group)
+    went_on = logs[disturbed.applications[-1]].stages_of(disturbed.group)
+    assert 0 < len(went_on) < len(whole) / 2
 
 
 def work_of(folder: Path) -> Work:
