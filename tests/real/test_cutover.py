@@ -79,7 +79,7 @@ def test_foreseeing_a_cutover_touches_nothing(base: Base, tmp_path: Path) -> Non
         ("fence", False, Side.A),
         ("activate", False, Side.A),
         ("fence-back", False, Side.A),
-        ("fence", True, Side.B),
+        ("fence", True, Side.A),
         ("activate", True, Side.B),
     ],
 )
