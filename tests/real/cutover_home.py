@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import yaml
 
 from muster.cutover.observations import Surveyed
 from muster.cutover.ownership import Side
-from muster.cutover.schedule import Cut
+from muster.cutover.schedule import Cut, Tick
 from muster.journal import History
 from muster.ledger import open_ledger
 from muster.settings import Settings
@@ -22,6 +23,7 @@ from tasks.faults.cutover_base import Base, blue_and_green, start_canaries
 from tasks.faults.cutover_stage import plan_of
 from tasks.handover.ticking import expected
 from tasks.schedulers.prefect import PrefectScheduler, Spec
+from tasks.schedulers.prefect_api import Api
 from tests.real.conftest import Home
 
 COLOURS = {Side.A: BLUE, Side.B: GREEN}
@@ -53,6 +55,9 @@ class Cutover:
     def scheduler(self, side: Side) -> PrefectScheduler:
         return PrefectScheduler(Spec(api=self.base.apis[COLOURS[side]]))
 
+    def server(self, side: Side) -> Api:
+        return self.base.api(COLOURS[side])
+
     def history(self) -> History:
         with open_ledger(self.home.settings.ledger_url) as ledger:
             return History(ledger.read_events(ledger.runs(self.plan)[0].run))
@@ -82,7 +87,9 @@ class Cutover:
             assert away == (0, 0), found
 
     def assert_every_tick_once(self, seconds: float = 30) -> None:
-        """Every due time since the survey was claimed, though the drill was killed in between."""
+        """Every due time since the survey was claimed, though the drill was killed in between; and of none did both
+        schedulers, or one of them twice, begin a run, whether the guard stopped the second or not.
+        """
         survey = self.history().result("survey", Surveyed)
         assert survey is not None
         since, schedules = survey.began, [s for s in survey.inventory.schedules if s.rule.form != "cron"]
@@ -99,6 +106,38 @@ class Cutover:
                 time.sleep(0.5)
         assert due
         assert not missing, (missing[:5], len(missing), len(due))
+        begun = self.begun(since, until)
+        assert due <= begun.keys(), "a claim without a run"
+        twice = {tick: sides for tick, sides in begun.items() if len(sides) > 1}
+        assert not twice, f"{len(twice)} started twice: {list(twice.items())[:5]}"
+
+    def begun(self, since: datetime, until: datetime) -> dict[Tick, list[Side]]:
+        """Who began a run of each due time, by both servers' own histories: runs of copies that are gone among them."""
+        found: dict[Tick, list[Side]] = {}
+        due = {"after_": since.isoformat(), "before_": until.isoformat()}
+        only = {"tags": {"all_": [self.plan]}, "expected_start_time": due}
+        for side in Side:
+            for run in self.server(side).pages("flow_runs/filter", {"flow_runs": only, "sort": "ID_DESC"}):
+                at = datetime.fromisoformat(run["expected_start_time"]).astimezone(UTC)
+                if run["start_time"] and at > since:
+                    found.setdefault(Tick(run["parameters"]["schedule"], at), []).append(side)
+        return found
+
+    def start_again(self, side: Side) -> None:
+        """A second run of a due time that had one, and wait until it began."""
+        survey = self.history().result("survey", Surveyed)
+        assert survey is not None
+        since, until = survey.began, datetime.now(UTC)
+        tick = next(tick for tick in self.begun(since, until) if tick.schedule.endswith("-first"))
+        before, server = len(self.begun(since, until)[tick]), self.server(side)
+        deployment = server.get(f"deployments/name/{tick.schedule}")
+        state = {"type": "SCHEDULED", "state_details": {"scheduled_time": tick.at.isoformat()}}
+        asked = {"state": state, "parameters": {"schedule": tick.schedule, "size": 3}}
+        server.post(f"deployments/{deployment['id']}/create_flow_run", asked)
+        deadline = time.monotonic() + 60
+        while len(self.begun(since, until)[tick]) == before:
+            assert time.monotonic() < deadline, "nobody took the second run up"
+            time.sleep(0.5)
 
 
 @contextmanager

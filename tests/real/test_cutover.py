@@ -56,6 +56,10 @@ def test_there_and_back_misses_nothing_and_is_sealed(base: Base, tmp_path: Path)
         with tarfile.open(bundle) as sealed:
             names = [Path(name).name for name in sealed.getnames()]
         assert {"ticks.jsonl", "report.html"} <= set(names)
+        cutover.assert_every_tick_once()
+        cutover.start_again(Side.A)
+        with pytest.raises(AssertionError, match="1 started twice"):
+            cutover.assert_every_tick_once()
 
 
 def test_foreseeing_a_cutover_touches_nothing(base: Base, tmp_path: Path) -> None:
