@@ -144,6 +144,16 @@ def test_what_was_open_cannot_be_lost_between_two_packages(
     assert found.failed(judge=judge) == {"population"}
 
 
+def test_a_failure_told_as_open_is_caught_without_the_package_before_it_too(
+    home: Installation, auditor: Auditor
+) -> None:
+    found = two(auditor, begun(home))
+    found.next.says["carried"] = [open_row(LEFT)]
+    assert auditor.failed(found.next.package()) == set()
+    enter_elsewhere(found.next, replace(LEFT, outcome="failed"))
+    assert auditor.failed(found.next.package()) == {"population"}
+
+
 def test_what_was_open_is_told_by_every_package_until_it_is_over(home: Installation, auditor: Auditor) -> None:
     period = begun(home, open=[open_row(LEFT, day(12))])
     found = two(auditor, period)
