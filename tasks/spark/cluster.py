@@ -117,6 +117,7 @@ class Cluster:
         if MASTER not in self._processes.alive():
             options = {
                 "spark.master.rest.enabled": "false",
+                "spark.port.maxRetries": "0",  # one that took another port would be found by nobody
                 "spark.deploy.recoveryMode": "FILESYSTEM",
                 "spark.deploy.recoveryDirectory": str(self._made("recovery")),
                 "spark.worker.timeout": "15",

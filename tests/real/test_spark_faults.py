@@ -6,6 +6,7 @@ same judge.
 """
 
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,13 +17,14 @@ import psutil
 import pytest
 
 from muster.drill import Workspace
+from muster.errors import StepError
 from muster.spark.eventlog import Log, read_log
 from muster.spark.laps import landing
 from muster.spark.observations import Aim, Landing, Lap, Struck
 from muster.spark.spec import Fault, SparkSpec
 from tasks.process import AT_ONCE, Identity, Processes
 from tasks.spark.aiming import aim_at, reached
-from tasks.spark.cluster import SHUFFLE_SERVICE, Cluster, Shape
+from tasks.spark.cluster import SHUFFLE_SERVICE, Cluster, Shape, free_ports_once
 from tasks.spark.course import victims_of
 from tasks.spark.faults import catalogue, cgroups, resources
 from tasks.spark.faults.scene import Scene
@@ -305,6 +307,24 @@ def test_a_shuffle_service_listens_on_loopback_alone_and_comes_back(tmp_path: Pa
             assert all(address.startswith("127.") for address in found), found
             assert cluster.kill(SHUFFLE_SERVICE)
             assert not any(process.is_alive() for process in family)
+    finally:
+        processes.stop_all(signals=AT_ONCE)
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["its own port", "that of its page"])
+def test_a_port_that_somebody_took_is_told_at_once(tmp_path: Path, which: int) -> None:
+    processes = Processes(tmp_path / "records", tmp_path / "logs")
+    cluster = Cluster(tmp_path / "home", processes, find_java(), Shape())
+    port = free_ports_once(tmp_path / "home")[which]
+    try:
+        with (
+            socket.create_server(("127.0.0.1", port)),
+            pytest.raises(StepError, match="spark-master ended while it started") as caught,
+        ):
+            cluster.start_master(lambda: PATIENCE)
+        assert "spark-master.log" in caught.value.advice
+        assert f"starting from {port}" in (tmp_path / "logs" / "spark-master.log").read_text()
+        assert processes.alive() == ()
     finally:
         processes.stop_all(signals=AT_ONCE)
 
