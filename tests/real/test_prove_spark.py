@@ -23,7 +23,6 @@ CHOSEN = [
     "hit-next-stage",
     "other-scale",
     "noticed-late",
-    "late-driver",
     "last-worker",
     "kill-executor",
     "kill-driver",
