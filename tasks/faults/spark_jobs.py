@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 ROWS, PARTS = 400, 8
 _TASK_SECONDS, _LASTING_SECONDS, _LONG_SECONDS = 0.6, 2.0, 300.0
 """Of a task; of one that has to be lost: an executor that is between two loses none; of one that hangs."""
+_UNEVEN_SECONDS = 2.0, 6.0
+"""Of two tasks and the next two, in turn: two cores of an executor never come to an end together."""
 _SCHEMA = "key bigint, id bigint"
 Rows = Iterable[tuple[int, int]]
 
@@ -72,14 +74,17 @@ def _shuffled(spark: "SparkSession") -> Any:
     return _numbers(spark).partitionBy(PARTS)
 
 
-def _is_again(marks: Path) -> bool:
-    """Whether this partition was begun before: whoever begins it leaves a mark."""
+def _partition() -> int:
     from pyspark import TaskContext
 
     context = TaskContext.get()
-    number = context.partitionId() if context else 0
+    return context.partitionId() if context else 0
+
+
+def _is_again(marks: Path) -> bool:
+    """Whether this partition was begun before: whoever begins it leaves a mark."""
     try:
-        (marks / str(number)).touch(exist_ok=False)
+        (marks / str(_partition())).touch(exist_ok=False)
     except FileExistsError:
         return True
     return False
@@ -90,8 +95,7 @@ def _reduce(does: str, marks: Path, output: Path) -> Callable[[Rows], Iterator[t
 
     def reduce(rows: Rows) -> Iterator[tuple[int, int]]:
         is_bad = _is_again(marks) and does not in {"well", "lasts"}
-        usual = _TASK_SECONDS if does == "well" else _LASTING_SECONDS
-        time.sleep(_LONG_SECONDS if is_bad and does == "hangs" else usual)
+        time.sleep(_LONG_SECONDS if is_bad and does == "hangs" else _usual_seconds(does))
         if is_bad and does == "leaves":
             (output / f".part-{uuid4().hex}.parquet.inprogress").write_bytes(b"PAR1")
         if is_bad and does == "drops":
@@ -100,6 +104,12 @@ def _reduce(does: str, marks: Path, output: Path) -> Callable[[Rows], Iterator[t
             yield key, number + (1 if is_bad and does == "differs" else 0)
 
     return reduce
+
+
+def _usual_seconds(does: str) -> float:
+    if does == "lasts":
+        return _UNEVEN_SECONDS[_partition() // 2 % 2]
+    return _TASK_SECONDS if does == "well" else _LASTING_SECONDS
 
 
 def _appended(spark: "SparkSession", place: "Place") -> "DataFrame":

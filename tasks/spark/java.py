@@ -97,13 +97,17 @@ def spark_home() -> Path:
 
 
 def prepare_home(java: Java, folder: Path) -> Path:
-    """A `JAVA_HOME` below `folder` that Spark can start; the Java's own where that already is one."""
+    """A `JAVA_HOME` below `folder` that Spark can start; the Java's own where that already is one. Safe to repeat, also
+    while what was started from there begins.
+    """
     if not java.lacks_vector:
         return java.home
     program = folder / "bin" / "java"
     program.parent.mkdir(parents=True, exist_ok=True)
-    # Written by another process: a child that is forked while ours has it open would keep it from being run (ETXTBSY).
-    words = _SHIM.format(vector=_VECTOR, java=java.home / "bin" / "java")
-    subprocess.run(["tee", program], input=words, text=True, stdout=subprocess.DEVNULL, timeout=30, check=True)
-    program.chmod(0o755)
+    # Written by another process, and moved to its place: what anybody has open for writing cannot be run (ETXTBSY), be
+    # it a child that was forked meanwhile.
+    words, fresh = _SHIM.format(vector=_VECTOR, java=java.home / "bin" / "java"), program.with_suffix(".new")
+    subprocess.run(["tee", fresh], input=words, text=True, stdout=subprocess.DEVNULL, timeout=30, check=True)
+    fresh.chmod(0o755)
+    fresh.replace(program)
     return folder

@@ -76,3 +76,14 @@ def test_the_shim_drops_what_the_wheel_lacks_and_nothing_else(tmp_path: Path) ->
     said = subprocess.run([home / "bin" / "java", *words], capture_output=True, text=True, check=True).stdout
     assert said == "-cp|a b|-Dx=$y|Main|"
     assert prepare_home(Java(real, "25", "PATH"), tmp_path / "none") == real
+
+
+def test_a_shim_that_is_prepared_again_is_not_written_to_while_it_runs(tmp_path: Path) -> None:
+    java = Java(tmp_path / "real", "25", "wheel", lacks_vector=True)
+    program = prepare_home(java, tmp_path / "shim") / "bin" / "java"
+    before = program.stat().st_ino
+    with program.open() as running:
+        assert prepare_home(java, tmp_path / "shim") / "bin" / "java" == program
+        assert program.stat().st_ino != before
+        assert running.read() == program.read_text()
+    assert [path.name for path in program.parent.iterdir()] == ["java"]
