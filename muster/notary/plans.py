@@ -8,7 +8,7 @@ Source: docs/evidence-format.md, "Plans".
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -123,6 +123,11 @@ class Memory:
         kept = {"last": last, "origin": self.origin, "place": self.place, "size": self.size, "told": self.told}
         durable.write(path, canonical(kept))
 
+    def forget(self, plans: Iterable[str]) -> None:
+        """That there was nothing more to tell of these."""
+        for plan in plans:
+            self.told.pop(plan, None)
+
     def catch_up(self, notary: Notary) -> int:
         """Read what is new in the log; its size."""
         view = notary.log.mend()
@@ -173,6 +178,8 @@ def _told(conductor: "Conductor", plans: Sequence[PlanCard]) -> tuple[str, ...]:
         notary = conductor.closing.desk.notary(conductor.open_store())
         memory.catch_up(notary)
         pending = _pending(seen, memory)
+        memory.forget([one.plan for one in pending])
+        memory.write(path)  # a plan that is as it was once this was cut short has something to be told of
         entered = _enter(_Words(conductor), notary, memory, pending)
         memory.told |= {one.plan: one.digest for one in pending}
         memory.write(path)

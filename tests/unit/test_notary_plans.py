@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
@@ -331,6 +331,7 @@ class World:
 
 
 @examples(max_examples=25, deadline=None)
+@example(["go", "kill", "come"])
 @given(st.lists(st.sampled_from(["come", "go", "change", "away", "kill", "forget", "other", "round"]), max_size=14))
 def test_whatever_happens_the_log_tells_each_state_once(steps: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder, open_ledger(f"sqlite:///{folder}/ledger.sqlite") as ledger:
