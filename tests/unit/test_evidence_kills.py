@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -63,6 +64,12 @@ def killed_before_write(number: int, act: Callable[[], object]) -> bool:
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert code in {0, -9}
     return code == -9
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is killed cannot clear up: its temporary folders are made where the test's are."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 class Home:
